@@ -1,0 +1,260 @@
+//! Names, checked once at the border and cheap to clone ever after.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Why a text is not the name it was taken for. `remedy` is written for the person who wrote the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{found}` is not {expected}: {remedy}")]
+pub struct InvalidName {
+    /// What was written.
+    pub found: String,
+    /// What should have stood there, with its article: "a host name".
+    pub expected: &'static str,
+    /// What to write instead.
+    pub remedy: String,
+}
+
+impl InvalidName {
+    pub(crate) fn new(found: &str, expected: &'static str, remedy: impl Into<String>) -> Self {
+        // A megabyte of nonsense in a name must not become a megabyte of log.
+        let found = found.chars().take(100).collect();
+        Self { found, expected, remedy: remedy.into() }
+    }
+}
+
+macro_rules! text_newtype {
+    ($name:ident) => {
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(&self.0)
+            }
+        }
+    };
+}
+
+/// A cluster's name in the fleet: a DNS label (RFC 1123), since certificates carry it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(Arc<str>);
+text_newtype!(ClusterId);
+
+impl FromStr for ClusterId {
+    type Err = InvalidName;
+    fn from_str(s: &str) -> Result<Self, InvalidName> {
+        if is_label(s) && !s.bytes().any(|b| b.is_ascii_uppercase()) {
+            Ok(Self(s.into()))
+        } else {
+            Err(InvalidName::new(
+                s,
+                "a cluster name",
+                "use 1 to 63 lower-case letters, digits and inner hyphens, such as `aws` or `eu-west`",
+            ))
+        }
+    }
+}
+
+/// A host name in normal form: lower case, without port and trailing dot; or an IP address in its shortest form.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostName(Arc<str>);
+text_newtype!(HostName);
+
+impl FromStr for HostName {
+    type Err = InvalidName;
+    fn from_str(s: &str) -> Result<Self, InvalidName> {
+        let name = s.strip_suffix('.').unwrap_or(s).to_ascii_lowercase();
+        if is_domain(&name) {
+            Ok(Self(name.into()))
+        } else {
+            Err(InvalidName::new(s, "a host name", "use labels of letters, digits and inner hyphens, such as `www.example.com`"))
+        }
+    }
+}
+
+/// What a rule's host may be: one name, one label below a name, or anything.
+///
+/// Source: Ingress `spec.rules[].host`, Gateway API `Hostname`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostPattern {
+    /// `www.example.com`
+    Exact(HostName),
+    /// `*.example.com`, kept without `*.`; it stands for exactly one label in an Ingress.
+    Wildcard(HostName),
+    /// No host, or `*`: any host that nothing else names.
+    Any,
+}
+
+impl HostPattern {
+    /// Whether every host that `other` can match is matched by `self` too; a wildcard covers deeper wildcards' names
+    /// only where one label stands between, as in certificates (RFC 6125 section 6.4.3).
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) => true,
+            (Self::Wildcard(suffix), Self::Exact(name)) => {
+                name.as_str().split_once('.').is_some_and(|(_, rest)| rest == suffix.as_str())
+            }
+            (a, b) => a == b,
+        }
+    }
+}
+
+impl FromStr for HostPattern {
+    type Err = InvalidName;
+    fn from_str(s: &str) -> Result<Self, InvalidName> {
+        match s {
+            "" | "*" => Ok(Self::Any),
+            _ => match s.strip_prefix("*.") {
+                Some(rest) => rest.parse().map(Self::Wildcard),
+                None => s.parse().map(Self::Exact),
+            },
+        }
+        .map_err(|e: InvalidName| InvalidName {
+            found: s.chars().take(100).collect(),
+            expected: "a host name or wildcard",
+            remedy: e.remedy,
+        })
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => write!(f, "{name}"),
+            Self::Wildcard(suffix) => write!(f, "*.{suffix}"),
+            Self::Any => f.write_str("*"),
+        }
+    }
+}
+
+impl serde::Serialize for HostPattern {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// A namespaced Kubernetes object: `namespace/name`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+impl ObjectName {
+    /// Joins the two halves; objects that an API server accepted need no second check.
+    pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl FromStr for ObjectName {
+    type Err = InvalidName;
+    fn from_str(s: &str) -> Result<Self, InvalidName> {
+        match s.split_once('/') {
+            Some((namespace, name)) if is_label(namespace) && is_domain(name) => Ok(Self::new(namespace, name)),
+            _ => Err(InvalidName::new(s, "an object's name", "write `namespace/name`")),
+        }
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl fmt::Debug for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl serde::Serialize for ObjectName {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// Who may route a host: a namespace of one cluster (`azure/bank`), or of any (`*/bank`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The cluster, or any.
+    pub cluster: Option<ClusterId>,
+    /// The namespace.
+    pub namespace: Arc<str>,
+}
+
+impl Owner {
+    /// Whether this entry speaks of `namespace` in `cluster`.
+    pub fn is(&self, cluster: &ClusterId, namespace: &str) -> bool {
+        self.cluster.as_ref().is_none_or(|c| c == cluster) && &*self.namespace == namespace
+    }
+}
+
+impl FromStr for Owner {
+    type Err = InvalidName;
+    fn from_str(s: &str) -> Result<Self, InvalidName> {
+        let invalid = || InvalidName::new(s, "an owner", "write `cluster/namespace`, or `*/namespace` for any cluster");
+        let (cluster, namespace) = s.split_once('/').ok_or_else(invalid)?;
+        if !is_label(namespace) {
+            return Err(invalid());
+        }
+        let cluster = match cluster {
+            "*" => None,
+            name => Some(name.parse().map_err(|_| invalid())?),
+        };
+        Ok(Self { cluster, namespace: namespace.into() })
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.cluster.as_ref().map_or("*", ClusterId::as_str), self.namespace)
+    }
+}
+
+/// How far an object reaches: annotation `causeway.dev/scope`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Only its own cluster's edges know it.
+    Cluster,
+    /// The whole fleet does.
+    #[default]
+    Fleet,
+}
+
+/// A DNS label of RFC 1123: 1 to 63 letters, digits and inner hyphens.
+pub(crate) fn is_label(s: &str) -> bool {
+    (1..=63).contains(&s.len())
+        && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && !s.starts_with('-')
+        && !s.ends_with('-')
+}
+
+/// A sequence of labels, at most 253 bytes. Underscores are let through inside labels: real host names have them.
+pub(crate) fn is_domain(s: &str) -> bool {
+    s.len() <= 253 && s.split('.').all(|label| is_label(&label.replace('_', "x")))
+}

@@ -1,0 +1,329 @@
+//! The checked configuration. Everything in it is valid by construction: [`crate::parse`] is the only way to make one
+//! from outside text.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::geography::{Continent, Coordinates, Country, Subdivision};
+use crate::ids::{ClusterId, HostPattern, ObjectName, Owner};
+
+/// A fleet as one file describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The fleet's name and certificate authority.
+    pub fleet: Fleet,
+    /// Where an edge listens.
+    pub listen: Listen,
+    /// The clusters, in the order of the file: that order breaks ties between clusters. Never empty.
+    pub clusters: Vec<Cluster>,
+    /// Location of clients, and which clusters they prefer.
+    pub geo: Geo,
+    /// Policies by host.
+    pub hosts: BTreeMap<HostPattern, HostPolicy>,
+    /// Whether hosts that `hosts` does not declare are refused.
+    pub strict_hosts: bool,
+    /// `ingressClassName`s that Causeway serves.
+    pub ingress_classes: Vec<String>,
+    /// Which namespaces mean the same thing in every cluster.
+    pub sameness: Sameness,
+    /// Certificates and TLS versions towards clients.
+    pub tls: Tls,
+    /// How long things may take, and how often they are tried.
+    pub upstream: Upstream,
+    /// What responses tell of their way.
+    pub responses: Responses,
+    /// The access log.
+    pub access_log: AccessLog,
+}
+
+/// The fleet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fleet {
+    /// Its name: a DNS label; peer certificates carry it.
+    pub name: String,
+    /// The fleet's own certificates, for edges that talk to each other.
+    pub tls: Option<FleetTls>,
+}
+
+/// The files of the fleet's mutual TLS.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FleetTls {
+    /// Trusted authorities, PEM.
+    pub ca: PathBuf,
+    /// This edge's certificate, PEM.
+    pub cert: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+}
+
+/// Every listener of an edge; their addresses only change with a restart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// Clients, plain: redirects to https.
+    pub http: Option<ClientListener>,
+    /// Clients, TLS.
+    pub https: ClientListener,
+    /// Other edges.
+    pub peer: Option<Vec<SocketAddr>>,
+    /// /healthz and /readyz.
+    pub health: Vec<SocketAddr>,
+    /// Metrics, explain, snapshot.
+    pub admin: Vec<SocketAddr>,
+}
+
+/// A listener that clients reach.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientListener {
+    /// One address or more; port 0 lets the kernel choose.
+    pub bind: Vec<SocketAddr>,
+    /// Whether connections begin with a PROXY protocol header.
+    pub proxy_protocol: ProxyProtocol,
+    /// Who may name the client in X-Forwarded-For.
+    pub forwarded_for: Vec<IpNet>,
+}
+
+/// PROXY protocol on a listener (HAProxy's proxy-protocol.txt, versions 1 and 2).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProxyProtocol {
+    /// Whether a header may or must come.
+    pub mode: ProxyProtocolMode,
+    /// Who may send one.
+    pub from: Vec<IpNet>,
+}
+
+/// Whether a PROXY protocol header may or must come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyProtocolMode {
+    /// Never; its bytes are taken for what they are, a bad TLS record.
+    #[default]
+    Off,
+    /// From senders in `from` it may.
+    Optional,
+    /// Every connection must begin with one, and come from `from`.
+    Required,
+}
+
+/// One Kubernetes cluster of the fleet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// Its name.
+    pub id: ClusterId,
+    /// Where it is; known region names are resolved.
+    pub coordinates: Option<Coordinates>,
+    /// How its objects are read.
+    pub source: Source,
+    /// How its pods are reached from other clusters.
+    pub reach: Reach,
+    /// Where its edges are, for the edges of other clusters.
+    pub peers: Option<Peers>,
+    /// Addresses that its pods may have; endpoints outside are refused when set, and `direct` needs it.
+    pub pod_cidrs: Vec<IpNet>,
+    /// Whether endpoint addresses in 127.0.0.0/8 and ::1 are taken. For demonstrations on one machine only.
+    pub allow_loopback: bool,
+    /// Which hosts it may claim; `None`: any.
+    pub may_serve: Option<Vec<HostPattern>>,
+    /// Active, draining or off.
+    pub state: ClusterState,
+    /// Multiplies its part of a tier; 1 is normal, 0 takes nothing new.
+    pub weight: f64,
+    /// How long its objects are believed without news of its API server; `None`: for ever.
+    pub max_stale: Option<Duration>,
+}
+
+/// How a cluster's objects are read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// The pod's own service account: what `home` uses where it has no manifests.
+    InCluster,
+    /// Its API server, by kubeconfig.
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// The context in it; else its current one.
+        context: Option<String>,
+    },
+    /// A folder of Kubernetes YAML.
+    Manifests(PathBuf),
+}
+
+/// How the pods of a remote cluster are reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// Through that cluster's own edges, by mutual TLS.
+    #[default]
+    Edge,
+    /// By pod address over a flat network.
+    Direct {
+        /// Whether plain HTTP may cross between the clouds.
+        plaintext: bool,
+    },
+}
+
+/// Where a cluster's edges are found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Peers {
+    /// A DNS name, with a port or 8444.
+    Dns(String),
+    /// The load balancer of this Service in that cluster.
+    Service(ObjectName),
+    /// Fixed addresses.
+    Addresses(Vec<SocketAddr>),
+}
+
+/// Whether a cluster takes part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClusterState {
+    /// It serves.
+    #[default]
+    Active,
+    /// It serves what it has and takes nothing new while another cluster can.
+    Drain,
+    /// Its routes, endpoints and certificates are gone.
+    Off,
+}
+
+/// Where clients are, and what they prefer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Geo {
+    /// A MaxMind database file with countries or cities.
+    pub database: Option<PathBuf>,
+    /// Known networks, asked before the database. No two of one prefix length overlap.
+    pub networks: Vec<(IpNet, Country)>,
+    /// The default preference.
+    pub prefer: Preference,
+}
+
+/// Which clusters serve whom: the most specific rule that names a location wins.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Preference {
+    /// By ISO 3166-2 subdivision.
+    pub subdivisions: BTreeMap<Subdivision, Tiers>,
+    /// By ISO 3166-1 country.
+    pub countries: BTreeMap<Country, Tiers>,
+    /// By continent.
+    pub continents: BTreeMap<Continent, Tiers>,
+    /// For known locations that no rule names; `None`: nearest first.
+    pub default: Option<Tiers>,
+}
+
+/// Clusters by preference: a list of tiers, each a list of equals. Every cluster exists, and stands once.
+pub type Tiers = Vec<Vec<ClusterId>>;
+
+/// What is special about a host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostPolicy {
+    /// Who may route it; empty: the first namespace that claims it.
+    pub owners: Vec<Owner>,
+    /// The residency fence: only these clusters ever see a request. `None`: no fence.
+    pub allow: Option<Vec<ClusterId>>,
+    /// Where TLS may end.
+    pub terminate: Terminate,
+    /// Its own preference, instead of `geo.prefer`.
+    pub prefer: Option<Preference>,
+    /// The oldest TLS version it speaks, if not the default one.
+    pub min_tls: Option<TlsVersion>,
+}
+
+/// Where TLS of a fenced host may end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Terminate {
+    /// At any edge.
+    #[default]
+    Anywhere,
+    /// Only at edges of clusters inside the fence.
+    Inside,
+}
+
+/// Which namespaces mean the same thing in every cluster. `kube-*` never does.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sameness {
+    /// Only these; `None`: all.
+    pub include: Option<Vec<String>>,
+    /// Not these.
+    pub exclude: Vec<String>,
+}
+
+/// TLS towards clients.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tls {
+    /// The oldest version spoken.
+    pub min_version: TlsVersion,
+    /// Certificates in PEM files.
+    pub files: Vec<CertFile>,
+    /// Certificates in Secrets, besides those that Ingresses name.
+    pub secrets: Vec<ObjectName>,
+    /// Which of them answers clients without SNI, or with an unknown one; else a self-signed one is made.
+    pub default: Option<DefaultCertificate>,
+}
+
+/// A certificate chain and its key, in PEM files.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CertFile {
+    /// The chain, leaf first.
+    pub cert: PathBuf,
+    /// The key.
+    pub key: PathBuf,
+}
+
+/// The certificate of last resort.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DefaultCertificate {
+    /// From a Secret.
+    Secret(ObjectName),
+    /// From files.
+    Files(CertFile),
+}
+
+/// A TLS version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[default]
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// RFC 8446.
+    #[serde(rename = "1.3")]
+    V1_3,
+}
+
+/// Towards backends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// Until a connection stands; default 1 s.
+    pub connect_timeout: Duration,
+    /// From the request to the response's header, each try; default 15 s.
+    pub response_timeout: Duration,
+    /// How often a request is tried in all; default 3.
+    pub attempts: u32,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self { connect_timeout: Duration::from_secs(1), response_timeout: Duration::from_secs(15), attempts: 3 }
+    }
+}
+
+/// What responses tell of their way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Responses {
+    /// Whether `causeway-served-by: CLUSTER` is added; default true.
+    pub served_by: bool,
+}
+
+impl Default for Responses {
+    fn default() -> Self {
+        Self { served_by: true }
+    }
+}
+
+/// The access log: JSON, a line a request, on standard output.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccessLog {
+    /// Default false.
+    pub enabled: bool,
+}

@@ -1,0 +1,1 @@
+//! Cloud region names to coordinates.

@@ -1,0 +1,210 @@
+//! What one cluster holds, in Causeway's own words: the input of [`compile`](crate::compile()).
+//!
+//! Discovery translates Kubernetes objects into these types and replaces a [`ClusterState`] whole. Everything is behind
+//! `Arc`s at the grain at which it changes: `compile` compares pointers to see what it can keep.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use causeway_config::{ClusterId, HostPattern, ObjectName, Scope};
+use serde::Serialize;
+
+use crate::diagnostics::Diagnostic;
+use crate::time::Nanos;
+
+/// One cluster as its API server, or its folder, told last.
+#[derive(Clone, Debug)]
+pub struct ClusterState {
+    /// Which one.
+    pub cluster: ClusterId,
+    /// How much to believe it.
+    pub freshness: Freshness,
+    /// Routes and Services: they change seldom, and a change rebuilds the route table.
+    pub objects: Arc<Objects>,
+    /// Endpoints by Service: they change all the time, and a change rebuilds one pool.
+    pub endpoints: Arc<BTreeMap<ObjectName, Arc<Vec<Endpoint>>>>,
+    /// What was wrong with the objects themselves; such objects are not in `objects`.
+    pub diagnostics: Arc<Vec<Diagnostic>>,
+}
+
+impl ClusterState {
+    /// A cluster of which nothing is known yet.
+    pub fn syncing(cluster: ClusterId) -> Self {
+        Self {
+            cluster,
+            freshness: Freshness::Syncing,
+            objects: Arc::default(),
+            endpoints: Arc::default(),
+            diagnostics: Arc::default(),
+        }
+    }
+}
+
+/// How much a cluster's state is to be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Freshness {
+    /// The first full list has not come yet.
+    Syncing,
+    /// Up to date.
+    Synced,
+    /// No news of its API server since then; the last known objects serve on.
+    Stale(Nanos),
+}
+
+/// The objects of one cluster that decide where requests go.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Objects {
+    /// Services by name.
+    pub services: BTreeMap<ObjectName, Arc<Service>>,
+    /// Ingresses by name.
+    pub ingresses: BTreeMap<ObjectName, Arc<Ingress>>,
+    /// Ingress classes by name.
+    pub ingress_classes: BTreeMap<Arc<str>, IngressClass>,
+}
+
+/// A Service (`core/v1`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    /// Its ports, in the object's order; only TCP ones, since HTTP runs over TCP.
+    pub ports: Vec<ServicePort>,
+    /// `type: ExternalName`: it has no endpoints, and is refused as a backend.
+    pub external_name: bool,
+    /// Annotation `causeway.dev/scope`.
+    pub scope: Scope,
+}
+
+/// A port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Its name; empty where the Service has one port without a name.
+    pub name: Arc<str>,
+    /// Its number.
+    pub port: u16,
+    /// What its backends speak: `appProtocol`, else the port's name.
+    pub protocol: AppProtocol,
+}
+
+/// What a backend speaks (Kubernetes `appProtocol`, KEP-3726 and GEP-1911).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AppProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http,
+    /// HTTP/2 with prior knowledge: `kubernetes.io/h2c`, `grpc`.
+    H2c,
+    /// HTTP over TLS.
+    Https,
+}
+
+/// An address behind a Service, for one of its ports: what an `EndpointSlice` (`discovery.k8s.io/v1`) lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The name of the Service's port that it serves; slices and Services meet by this name.
+    pub port_name: Arc<str>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// `targetRef.uid`, or where there is none a text made of slice and address: who it is when addresses are reused.
+    pub uid: Arc<str>,
+    /// `conditions.ready`; absent means ready.
+    pub ready: bool,
+    /// `conditions.serving`; absent means as `ready`. Not ready yet serving is how a terminating pod finishes its work.
+    pub serving: bool,
+    /// `conditions.terminating`.
+    pub terminating: bool,
+}
+
+/// An Ingress (`networking.k8s.io/v1`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ingress {
+    /// `spec.ingressClassName`.
+    pub class: Option<Arc<str>>,
+    /// Annotation `kubernetes.io/ingress.class`, which `class` overrules.
+    pub legacy_class: Option<Arc<str>>,
+    /// Annotation `causeway.dev/scope`.
+    pub scope: Scope,
+    /// `metadata.creationTimestamp` in seconds since 1970; orders objects of one cluster only.
+    pub created: i64,
+    /// `spec.defaultBackend`.
+    pub default_backend: Option<ServiceRef>,
+    /// `spec.rules[].http.paths[]`, one after the other.
+    pub rules: Vec<IngressRule>,
+    /// `spec.tls[]`.
+    pub tls: Vec<IngressTls>,
+}
+
+/// A path of a rule of an Ingress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressRule {
+    /// The rule's host.
+    pub host: HostPattern,
+    /// The path; begins with `/`.
+    pub path: Arc<str>,
+    /// How it is compared.
+    pub path_type: PathType,
+    /// Who serves it; `None` is a backend that is not a Service, with what it is.
+    pub backend: Result<ServiceRef, Arc<str>>,
+}
+
+/// How a path of an Ingress is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum PathType {
+    /// To the letter.
+    Exact,
+    /// Element by element. `ImplementationSpecific` is taken for this.
+    Prefix,
+}
+
+/// A Service of the Ingress's own namespace, and one of its ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceRef {
+    /// The Service.
+    pub service: Arc<str>,
+    /// Its port.
+    pub port: PortRef,
+}
+
+/// A port by number or by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortRef {
+    /// `port.number`
+    Number(u16),
+    /// `port.name`
+    Name(Arc<str>),
+}
+
+/// An entry of `spec.tls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressTls {
+    /// The hosts it lists; may be empty.
+    pub hosts: Vec<HostPattern>,
+    /// The Secret; without one the host is served with whatever certificate covers it.
+    pub secret: Option<Arc<str>>,
+}
+
+/// An `IngressClass` (`networking.k8s.io/v1`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressClass {
+    /// `spec.controller`.
+    pub controller: Arc<str>,
+    /// Annotation `ingressclass.kubernetes.io/is-default-class`.
+    pub default: bool,
+}
+
+/// Whether an address is one that no pod can have: see [`compile`](crate::compile()) for what is done about it.
+pub fn forbidden_range(address: IpAddr) -> Option<&'static str> {
+    match address.to_canonical() {
+        a if a.is_unspecified() => Some("the unspecified address"),
+        a if a.is_multicast() => Some("a multicast address"),
+        IpAddr::V4(a) if a.is_link_local() => Some("link-local, where clouds keep their metadata servers"),
+        IpAddr::V4(a) if a.is_broadcast() => Some("the broadcast address"),
+        // Azure's WireServer and Alibaba's metadata server are the two that hide outside the link-local range.
+        IpAddr::V4(a) if matches!(a.octets(), [168, 63, 129, 16] | [100, 100, 100, 200]) => Some("a cloud's metadata server"),
+        IpAddr::V6(a) if a.is_unicast_link_local() => Some("link-local, where clouds keep their metadata servers"),
+        // EC2's instance metadata service over IPv6.
+        IpAddr::V6(a) if a.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => Some("a cloud's metadata server"),
+        _ => None,
+    }
+}
