@@ -12,4 +12,5 @@
 
 pub mod cluster;
 pub mod diagnostics;
+pub mod geo;
 pub mod time;
