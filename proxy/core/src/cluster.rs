@@ -14,7 +14,8 @@ use crate::diagnostics::Diagnostic;
 use crate::time::Nanos;
 
 /// One cluster as its API server, or its folder, told last.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ClusterState {
     /// Which one.
     pub cluster: ClusterId,
@@ -54,7 +55,8 @@ pub enum Freshness {
 }
 
 /// The objects of one cluster that decide where requests go.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Objects {
     /// Services by name.
     pub services: BTreeMap<ObjectName, Arc<Service>>,
@@ -65,7 +67,8 @@ pub struct Objects {
 }
 
 /// A Service (`core/v1`).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Service {
     /// Its ports, in the object's order; only TCP ones, since HTTP runs over TCP.
     pub ports: Vec<ServicePort>,
@@ -76,7 +79,8 @@ pub struct Service {
 }
 
 /// A port of a Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ServicePort {
     /// Its name; empty where the Service has one port without a name.
     pub name: Arc<str>,
@@ -100,7 +104,8 @@ pub enum AppProtocol {
 }
 
 /// An address behind a Service, for one of its ports: what an `EndpointSlice` (`discovery.k8s.io/v1`) lists.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Endpoint {
     /// The name of the Service's port that it serves; slices and Services meet by this name.
     pub port_name: Arc<str>,
@@ -117,7 +122,8 @@ pub struct Endpoint {
 }
 
 /// An Ingress (`networking.k8s.io/v1`).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Ingress {
     /// `spec.ingressClassName`.
     pub class: Option<Arc<str>>,
@@ -136,7 +142,8 @@ pub struct Ingress {
 }
 
 /// A path of a rule of an Ingress.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct IngressRule {
     /// The rule's host.
     pub host: HostPattern,
@@ -158,7 +165,8 @@ pub enum PathType {
 }
 
 /// A Service of the Ingress's own namespace, and one of its ports.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ServiceRef {
     /// The Service.
     pub service: Arc<str>,
@@ -167,7 +175,8 @@ pub struct ServiceRef {
 }
 
 /// A port by number or by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum PortRef {
     /// `port.number`
     Number(u16),
@@ -176,7 +185,8 @@ pub enum PortRef {
 }
 
 /// An entry of `spec.tls`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct IngressTls {
     /// The hosts it lists; may be empty.
     pub hosts: Vec<HostPattern>,
@@ -185,7 +195,8 @@ pub struct IngressTls {
 }
 
 /// An `IngressClass` (`networking.k8s.io/v1`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct IngressClass {
     /// `spec.controller`.
     pub controller: Arc<str>,
