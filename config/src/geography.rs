@@ -43,6 +43,59 @@ impl Country {
     }
 }
 
+/// Every ISO 3166-1 code by continent, as GeoNames has them (transcontinental countries count where their capital is, but Turkey,
+/// Cyprus and the Caucasus as in MaxMind's databases).
+const COUNTRIES: [(Continent, &str); 7] = [
+    (
+        Continent::Af,
+        "AO BF BI BJ BW CD CF CG CI CM CV DJ DZ EG EH ER ET GA GH GM GN GQ GW KE KM LR LS LY MA MG ML MR MU MW MZ NA NE NG RE RW SC SD SH SL SN \
+         SO SS ST SZ TD TG TN TZ UG YT ZA ZM ZW",
+    ),
+    (Continent::An, "AQ BV GS HM TF"),
+    (
+        Continent::As,
+        "AE AF AM AZ BD BH BN BT CC CN CX GE HK ID IL IN IO IQ IR JO JP KG KH KP KR KW KZ LA LB LK MM MN MO MV MY NP OM PH PK PS QA SA SG SY TH \
+         TJ TM TR TW UZ VN YE",
+    ),
+    (
+        Continent::Eu,
+        "AD AL AT AX BA BE BG BY CH CY CZ DE DK EE ES FI FO FR GB GG GI GR HR HU IE IM IS IT JE LI LT LU LV MC MD ME MK MT NL NO PL PT RO RS RU \
+         SE SI SJ SK SM UA VA XK",
+    ),
+    (
+        Continent::Na,
+        "AG AI AW BB BL BM BQ BS BZ CA CR CU CW DM DO GD GL GP GT HN HT JM KN KY LC MF MQ MS MX NI PA PM PR SV SX TC TT US VC VG VI",
+    ),
+    (Continent::Oc, "AS AU CK FJ FM GU KI MH MP NC NF NR NU NZ PF PG PN PW SB TK TL TO TV UM VU WF WS"),
+    (Continent::Sa, "AR BO BR CL CO EC FK GF GY PE PY SR UY VE"),
+];
+
+impl Country {
+    /// The continent it lies on; `None` for a code that ISO 3166-1 does not have.
+    pub fn continent(&self) -> Option<Continent> {
+        let has = |codes: &&str| codes.split(' ').any(|code| code == self.as_str());
+        COUNTRIES.iter().find(|(_, codes)| has(codes)).map(|(continent, _)| *continent)
+    }
+}
+
+impl Continent {
+    /// The countries on it, by [`Country::continent`].
+    pub fn countries(self) -> impl Iterator<Item = Country> {
+        let codes = COUNTRIES.iter().find(|(continent, _)| *continent == self).map_or("", |(_, codes)| codes);
+        codes.split(' ').filter_map(|code| code.parse().ok())
+    }
+}
+
+impl Coordinates {
+    /// The great-circle distance in kilometres (haversine; the mean radius of the earth, 6,371 km).
+    pub fn distance_km(self, other: Self) -> f64 {
+        let (lat1, lat2) = (self.lat.to_radians(), other.lat.to_radians());
+        let (half_lat, half_lon) = ((lat2 - lat1) / 2.0, (other.lon - self.lon).to_radians() / 2.0);
+        let h = half_lat.sin().powi(2) + lat1.cos() * lat2.cos() * half_lon.sin().powi(2);
+        2.0 * 6371.0 * h.sqrt().min(1.0).asin()
+    }
+}
+
 impl FromStr for Country {
     type Err = InvalidName;
     fn from_str(s: &str) -> Result<Self, InvalidName> {

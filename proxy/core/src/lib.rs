@@ -10,7 +10,26 @@
 //! this crate cannot name tokio, kube or pingora. What is hard to get right lives here, where it is tested without a
 //! network.
 
+pub mod cell;
 pub mod cluster;
+pub mod compile;
 pub mod diagnostics;
+pub mod explain;
 pub mod geo;
+pub mod health;
+pub mod plan;
+pub mod policy;
+pub mod pool;
+pub mod route;
+pub mod share;
+pub mod snapshot;
 pub mod time;
+
+pub use cluster::ClusterState;
+pub use compile::{Edge, compile};
+pub use diagnostics::{Diagnostic, Severity};
+pub use geo::Location;
+pub use health::tick;
+pub use plan::{Candidate, Plan, Refusal, RequestHead, plan};
+pub use snapshot::Snapshot;
+pub use time::Nanos;

@@ -1,0 +1,246 @@
+//! The route table: Ingresses of all clusters to hosts, paths and the pools they need.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use causeway_config::{HostPattern, ObjectName};
+
+use super::claims::{Claims, Version, hosts, versions};
+use super::fleet::Fleet;
+use super::ingress::translate;
+use super::pools::Specs;
+use crate::diagnostics::{Diagnostic, Severity};
+use crate::policy::Policies;
+use crate::route::{HostEntry, HostTable, Origin, PathMatch, PathTable, Route, RouteTable};
+use crate::snapshot::SecretUse;
+
+pub(super) struct Built {
+    pub(super) routes: RouteTable,
+    pub(super) secrets: Vec<SecretUse>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+}
+
+/// The rules of a host, by precedence.
+pub(super) type Rules = Vec<(PathMatch, Arc<Route>)>;
+
+pub(super) fn build(fleet: &Fleet<'_>, policies: &Policies) -> Built {
+    let mut diagnostics = configuration(fleet);
+    let versions = versions(fleet);
+    let claims = Claims::settle(fleet, &versions);
+    let winners = winners(fleet, &claims, &versions, &mut diagnostics);
+
+    let mut specs = Specs::new(fleet);
+    let mut by_host: BTreeMap<HostPattern, Rules> = BTreeMap::new();
+    for version in &winners {
+        translate(fleet, version, &claims, &mut specs, &mut by_host, &mut diagnostics);
+    }
+    conflicts(&by_host, &mut diagnostics);
+    fence_in(fleet, &claims, &mut by_host);
+
+    let secrets = secrets(fleet, &claims, &winners, policies, by_host.keys());
+    let mut table = HostTable::default();
+    for (pattern, rules) in by_host {
+        let policy = Arc::clone(policies.of(&pattern));
+        table.insert(Arc::new(HostEntry { pattern, policy, paths: PathTable::new(rules) }));
+    }
+    let pools = specs.finish(&mut diagnostics);
+    Built { routes: RouteTable { hosts: table, pools }, secrets, diagnostics }
+}
+
+/// What the configuration asks for and cannot have.
+fn configuration(fleet: &Fleet<'_>) -> Vec<Diagnostic> {
+    let unreachable = fleet.order.iter().filter(|&&c| fleet.reach(c).is_none()).map(|&c| {
+        let id = &fleet.cluster(c).id;
+        Diagnostic {
+            severity: Severity::Warning,
+            cluster: None,
+            object: "configuration".into(),
+            field: format!("clusters.{id}.reach"),
+            problem: format!("the pods of {id} cannot be reached from here: this version has no peer edges yet"),
+            remedy: "set `reach: {direct: ...}` and `podCIDRs` where the clouds share a flat network".into(),
+        }
+    });
+    unreachable.collect()
+}
+
+/// One version of each Ingress: the first, by precedence, that may claim any of its hosts; it wins whole. Differences are told.
+fn winners<'a>(
+    fleet: &Fleet<'a>,
+    claims: &Claims<'_, 'a>,
+    versions: &[Version<'a>],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Version<'a>> {
+    let mut chosen: BTreeMap<&ObjectName, Version<'a>> = BTreeMap::new();
+    let mut winners = Vec::new();
+    let mut refused = Vec::new();
+    for version in versions {
+        if let Some(winner) = chosen.get(version.name) {
+            diagnostics.extend(drift(fleet, winner, version));
+        } else if hosts(version.ingress).any(|host| claims.check(version.cluster, &version.name.namespace, host).is_ok()) {
+            chosen.insert(version.name, *version);
+            winners.push(*version);
+        } else {
+            refused.push(*version);
+        }
+    }
+    // Refused whole: each claim is told once, by the first version that made it.
+    let mut told = BTreeSet::new();
+    for version in refused.iter().filter(|v| told.insert(v.name)) {
+        let unique: BTreeSet<_> = hosts(version.ingress).collect();
+        for host in unique {
+            if let Err(refused) = claims.check(version.cluster, &version.name.namespace, host) {
+                let id = fleet.cluster(version.cluster).id.as_str();
+                let (problem, remedy) = refused.explain(host, id, &version.name.namespace);
+                diagnostics.push(complaint(
+                    fleet,
+                    version,
+                    Severity::Error,
+                    &format!("spec.rules (host {host})"),
+                    problem,
+                    remedy,
+                ));
+            }
+        }
+    }
+    winners
+}
+
+fn drift(fleet: &Fleet<'_>, winner: &Version<'_>, other: &Version<'_>) -> Option<Diagnostic> {
+    let (a, b) = (winner.ingress, other.ingress);
+    let fields = [
+        ("spec.rules", a.rules != b.rules),
+        ("spec.tls", a.tls != b.tls),
+        ("spec.defaultBackend", a.default_backend != b.default_backend),
+    ];
+    let differing: Vec<_> = fields.iter().filter(|(_, differs)| *differs).map(|(field, _)| *field).collect();
+    let winner = &fleet.cluster(winner.cluster).id;
+    (!differing.is_empty()).then(|| {
+        let problem = format!("it differs from the same Ingress in {winner}, whose version serves here");
+        complaint(
+            fleet,
+            other,
+            Severity::Warning,
+            &differing.join(", "),
+            problem,
+            "apply the same Ingress to both clusters".into(),
+        )
+    })
+}
+
+/// Two rules for one host and path: the first by precedence serves, the other is told.
+fn conflicts(by_host: &BTreeMap<HostPattern, Rules>, diagnostics: &mut Vec<Diagnostic>) {
+    for (host, rules) in by_host {
+        let mut seen: BTreeMap<&PathMatch, &Route> = BTreeMap::new();
+        for (path, route) in rules {
+            match seen.get(path) {
+                Some(first) if first.origin != route.origin => diagnostics.push(Diagnostic {
+                    severity: Severity::Warning,
+                    cluster: Some(route.origin.cluster.clone()),
+                    object: format!("{} {}", route.origin.kind, route.origin.object),
+                    field: format!("spec.rules (host {host}, path {path})"),
+                    problem: format!(
+                        "{} {} in {} has this rule already, and serves it",
+                        first.origin.kind, first.origin.object, first.origin.cluster
+                    ),
+                    remedy: "remove one of the two rules".into(),
+                }),
+                Some(_) => {}
+                None => drop(seen.insert(path, route)),
+            }
+        }
+    }
+}
+
+/// Gives each declared host an entry of its own where only a wildcard serves it: the policy of a host holds for all its
+/// requests, whatever rule matches them, and a wildcard of a namespace that does not own the host must not reach it.
+fn fence_in(fleet: &Fleet<'_>, claims: &Claims<'_, '_>, by_host: &mut BTreeMap<HostPattern, Rules>) {
+    for host in fleet.config.hosts.keys() {
+        if by_host.contains_key(host) {
+            continue;
+        }
+        let Some(rules) = crate::policy::covering(by_host, host) else { continue };
+        let index = |route: &Route| fleet.config.clusters.iter().position(|c| c.id == route.origin.cluster).unwrap_or_default();
+        let may = |route: &Route| claims.permitted(index(route), &route.origin.object.namespace, host).is_ok();
+        let rules = rules.iter().filter(|(_, route)| may(route)).cloned().collect();
+        by_host.insert(host.clone(), rules);
+    }
+}
+
+/// The Secrets that may serve, best first: by precedence of cluster, those that Ingresses name before those that the
+/// configuration names. A Secret serves only hosts that its namespace may route there.
+fn secrets<'h>(
+    fleet: &Fleet<'_>,
+    claims: &Claims<'_, '_>,
+    winners: &[Version<'_>],
+    policies: &Policies,
+    served: impl Iterator<Item = &'h HostPattern> + Clone,
+) -> Vec<SecretUse> {
+    let here = |host: &HostPattern| !policies.of(host).tls.elsewhere;
+    let mut wanted: BTreeMap<ObjectName, BTreeSet<HostPattern>> = BTreeMap::new();
+    for version in winners {
+        for tls in &version.ingress.tls {
+            let Some(secret) = &tls.secret else { continue };
+            let all = || hosts(version.ingress).cloned().collect();
+            let named: Vec<HostPattern> = if tls.hosts.is_empty() { all() } else { tls.hosts.clone() };
+            let name = ObjectName::new(Arc::clone(&version.name.namespace), Arc::clone(secret));
+            wanted.entry(name).or_default().extend(named.into_iter().filter(here));
+        }
+    }
+    let mut uses = Vec::new();
+    for &cluster in &fleet.order {
+        let id = &fleet.cluster(cluster).id;
+        for (secret, hosts) in &wanted {
+            let scope = causeway_config::Scope::Fleet;
+            let hosts: Vec<_> =
+                hosts.iter().filter(|host| claims.check(cluster, &secret.namespace, host).is_ok()).cloned().collect();
+            if !hosts.is_empty() && fleet.meant_for_here(cluster, &secret.namespace, scope) {
+                uses.push(SecretUse { cluster: id.clone(), secret: secret.clone(), hosts });
+            }
+        }
+    }
+    let restricted = fleet.config.hosts.values().any(|policy| !policy.owners.is_empty());
+    let by_configuration = |cluster: usize, secret: &ObjectName| -> Vec<HostPattern> {
+        if restricted || fleet.cluster(cluster).may_serve.is_some() {
+            served
+                .clone()
+                .filter(|host| here(host) && claims.permitted(cluster, &secret.namespace, host).is_ok())
+                .cloned()
+                .collect()
+        } else {
+            vec![HostPattern::Any]
+        }
+    };
+    for &cluster in &fleet.order {
+        for secret in &fleet.config.tls.secrets {
+            uses.push(SecretUse {
+                cluster: fleet.cluster(cluster).id.clone(),
+                secret: secret.clone(),
+                hosts: by_configuration(cluster, secret),
+            });
+        }
+    }
+    uses
+}
+
+pub(super) fn complaint(
+    fleet: &Fleet<'_>,
+    version: &Version<'_>,
+    severity: Severity,
+    field: &str,
+    problem: String,
+    remedy: String,
+) -> Diagnostic {
+    Diagnostic {
+        severity,
+        cluster: Some(fleet.cluster(version.cluster).id.clone()),
+        object: format!("Ingress {}", version.name),
+        field: field.into(),
+        problem,
+        remedy,
+    }
+}
+
+/// Where a route came from.
+pub(super) fn origin(fleet: &Fleet<'_>, version: &Version<'_>) -> Origin {
+    Origin { kind: "Ingress", object: version.name.clone(), cluster: fleet.cluster(version.cluster).id.clone() }
+}

@@ -1,0 +1,95 @@
+//! One Ingress to routes: what Kubernetes means by it, in the shape of an `HTTPRoute`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use causeway_config::HostPattern;
+
+use super::claims::{Claims, Version, hosts};
+use super::fleet::Fleet;
+use super::hosts::{Rules, complaint, origin};
+use super::pools::Specs;
+use crate::cluster::{PathType, ServiceRef};
+use crate::diagnostics::{Diagnostic, Severity};
+use crate::route::{Backend, PathMatch, Route};
+
+pub(super) fn translate(
+    fleet: &Fleet<'_>,
+    version: &Version<'_>,
+    claims: &Claims<'_, '_>,
+    specs: &mut Specs<'_, '_>,
+    by_host: &mut BTreeMap<HostPattern, Rules>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let namespace = &version.name.namespace;
+    let mut accepted = BTreeSet::new();
+    let claimed: BTreeSet<&HostPattern> = hosts(version.ingress).collect();
+    for host in claimed {
+        match claims.check(version.cluster, namespace, host) {
+            Ok(()) => drop(accepted.insert(host)),
+            Err(refused) => {
+                let (problem, remedy) = refused.explain(host, fleet.cluster(version.cluster).id.as_str(), namespace);
+                diagnostics.push(complaint(
+                    fleet,
+                    version,
+                    Severity::Error,
+                    &format!("spec.rules (host {host})"),
+                    problem,
+                    remedy,
+                ));
+            }
+        }
+    }
+
+    let mut routes = Routes { fleet, version, specs, diagnostics, made: Vec::new() };
+    for rule in version.ingress.rules.iter().filter(|rule| accepted.contains(&rule.host)) {
+        let path = match rule.path_type {
+            PathType::Exact => PathMatch::exact(&rule.path),
+            PathType::Prefix => PathMatch::prefix(&rule.path),
+        };
+        let field = format!("spec.rules (host {}, path {path})", rule.host);
+        let route = routes.to(rule.backend.as_ref(), &field);
+        by_host.entry(rule.host.clone()).or_default().push((path, route));
+    }
+    // A default backend takes what the Ingress's own hosts do not match; without rules, what no host matches. It is a route of
+    // lowest precedence, since the empty prefix is the shortest.
+    if let Some(backend) = &version.ingress.default_backend {
+        let route = routes.to(Ok(backend), "spec.defaultBackend");
+        for host in accepted {
+            by_host.entry(host.clone()).or_default().push((PathMatch::prefix("/"), Arc::clone(&route)));
+        }
+    }
+}
+
+/// Makes routes of one Ingress; equal backends share one.
+struct Routes<'r, 'f, 's, 'a> {
+    fleet: &'r Fleet<'f>,
+    version: &'r Version<'r>,
+    specs: &'r mut Specs<'s, 'a>,
+    diagnostics: &'r mut Vec<Diagnostic>,
+    made: Vec<(ServiceRef, Arc<Route>)>,
+}
+
+impl Routes<'_, '_, '_, '_> {
+    fn to(&mut self, backend: Result<&ServiceRef, &Arc<str>>, field: &str) -> Arc<Route> {
+        if let Ok(backend) = backend
+            && let Some((_, route)) = self.made.iter().find(|(made, _)| made == backend)
+        {
+            return Arc::clone(route);
+        }
+        let target = match backend {
+            Ok(service) => self.specs.resolve(self.version, service),
+            Err(what) => Err((format!("its backend is {what}"), "name a Service; other backends are not supported".to_owned())),
+        };
+        let target = target.map_err(|(problem, remedy)| {
+            self.diagnostics.push(complaint(self.fleet, self.version, Severity::Error, field, problem.clone(), remedy));
+            problem.into()
+        });
+        let route =
+            Arc::new(Route { origin: origin(self.fleet, self.version), backends: Box::new([Backend { weight: 1, target }]) });
+        if let Ok(backend) = backend {
+            self.made.push((backend.clone(), Arc::clone(&route)));
+        }
+        route
+    }
+}

@@ -1,0 +1,304 @@
+//! Pools: one Service by namespace and name in all clusters, to endpoints with their cells.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use causeway_config::{ClusterState as State, ObjectName};
+
+use super::claims::Version;
+use super::fleet::{Fleet, Plaintext};
+use crate::cell::{ClusterCell, EndpointCell};
+use crate::cluster::{AppProtocol, Endpoint, PortRef, Service, ServiceRef, forbidden_range};
+use crate::diagnostics::{Diagnostic, Severity};
+use crate::pool::{Absence, Member, Pool, PoolEndpoint, PoolKey, PoolSpec, Shares};
+use crate::route::RouteTable;
+use crate::snapshot::{Rows, Snapshot};
+
+/// Collects the pools that routes need, each once.
+pub(super) struct Specs<'f, 'a> {
+    fleet: &'f Fleet<'a>,
+    positions: HashMap<PoolKey, usize>,
+    pools: Vec<PoolSpec>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl<'f, 'a> Specs<'f, 'a> {
+    pub(super) fn new(fleet: &'f Fleet<'a>) -> Self {
+        Self { fleet, positions: HashMap::new(), pools: Vec::new(), diagnostics: Vec::new() }
+    }
+
+    pub(super) fn finish(self, diagnostics: &mut Vec<Diagnostic>) -> Vec<PoolSpec> {
+        diagnostics.extend(self.diagnostics);
+        self.pools
+    }
+
+    /// The pool that `version` means by `backend`, or problem and remedy. A port's name is looked up in the version's own cluster,
+    /// else in the first cluster that has the Service.
+    pub(super) fn resolve(&mut self, version: &Version<'_>, backend: &ServiceRef) -> Result<usize, (String, String)> {
+        let name = ObjectName::new(Arc::clone(&version.name.namespace), Arc::clone(&backend.service));
+        let own_first =
+            std::iter::once(version.cluster).chain(self.fleet.order.iter().copied().filter(|&c| c != version.cluster));
+        let services: Vec<(usize, &Service)> = own_first.filter_map(|c| Some((c, self.service(c, &name).ok()?))).collect();
+        if services.is_empty() {
+            return Err((
+                format!("Service {name} exists in no cluster"),
+                "create the Service, or correct the backend's name".into(),
+            ));
+        }
+        if services.iter().all(|(_, s)| s.external_name) {
+            return Err((
+                format!("Service {name} is of type ExternalName, which would let a namespace send requests anywhere"),
+                "use a Service with endpoints".into(),
+            ));
+        }
+        let matches = |s: &Service| {
+            s.ports
+                .iter()
+                .find(|p| match &backend.port {
+                    PortRef::Number(number) => p.port == *number,
+                    PortRef::Name(name) => p.name == *name,
+                })
+                .map(|p| p.port)
+        };
+        let port = services.iter().find_map(|(_, s)| matches(s)).ok_or_else(|| {
+            let wanted = match &backend.port {
+                PortRef::Number(number) => number.to_string(),
+                PortRef::Name(name) => format!("`{name}`"),
+            };
+            let ports: Vec<_> = services[0]
+                .1
+                .ports
+                .iter()
+                .map(|p| if p.name.is_empty() { p.port.to_string() } else { format!("{} (`{}`)", p.port, p.name) })
+                .collect();
+            let there = if ports.is_empty() { "it has no TCP port".to_owned() } else { format!("it has {}", ports.join(", ")) };
+            (format!("Service {name} has no port {wanted}; {there}"), "correct the backend's port, or the Service".to_owned())
+        })?;
+        let key = PoolKey { service: name, port };
+        if let Some(&position) = self.positions.get(&key) {
+            return Ok(position);
+        }
+        let spec = self.spec(&key, version.cluster);
+        self.positions.insert(key, self.pools.len());
+        self.pools.push(spec);
+        Ok(self.pools.len() - 1)
+    }
+
+    /// A cluster's Service, if it takes part here.
+    fn service(&self, cluster: usize, name: &ObjectName) -> Result<&'a Service, Absence> {
+        if self.fleet.cluster(cluster).state == State::Off {
+            return Err(Absence::Off);
+        }
+        let service = self.fleet.objects(cluster).and_then(|objects| objects.services.get(name)).ok_or(Absence::NoService)?;
+        if self.fleet.meant_for_here(cluster, &name.namespace, service.scope) { Ok(service) } else { Err(Absence::NotShared) }
+    }
+
+    fn spec(&mut self, key: &PoolKey, first: usize) -> PoolSpec {
+        let all = 0..self.fleet.config.clusters.len();
+        let port = |c: usize| {
+            let service = self.service(c, &key.service)?;
+            service.ports.iter().find(|p| p.port == key.port && !service.external_name).ok_or(Absence::NoService)
+        };
+        let ports: Vec<_> = all.clone().map(port).collect();
+        let in_order = std::iter::once(first).chain(self.fleet.order.iter().copied());
+        let protocol = in_order.filter_map(|c| ports[c].as_ref().ok()).map(|p| p.protocol).next().unwrap_or_default();
+        let mut drifts = Vec::new();
+        for cluster in all {
+            let problem = match &ports[cluster] {
+                Ok(port) if port.protocol != protocol => {
+                    format!("port {} speaks {:?} here, and {protocol:?} elsewhere", key.port, port.protocol)
+                }
+                Err(Absence::NoService) if self.service(cluster, &key.service).is_ok() => {
+                    format!("it has no port {} here, which it has elsewhere", key.port)
+                }
+                _ => continue,
+            };
+            drifts.push(Diagnostic {
+                severity: Severity::Warning,
+                cluster: Some(self.fleet.cluster(cluster).id.clone()),
+                object: format!("Service {}", key.service),
+                field: "spec.ports".into(),
+                problem,
+                remedy: "apply the same Service to every cluster".into(),
+            });
+        }
+        let clusters = ports
+            .into_iter()
+            .enumerate()
+            .map(|(c, port)| match (port, self.fleet.reach(c)) {
+                (Ok(port), Some(Plaintext(plaintext))) if plaintext || protocol == AppProtocol::Https => {
+                    Ok(Arc::clone(&port.name))
+                }
+                (Ok(_), _) => Err(Absence::Unreachable),
+                (Err(absence), _) => Err(absence),
+            })
+            .collect();
+        self.diagnostics.extend(drifts);
+        PoolSpec { key: key.clone(), protocol, clusters }
+    }
+}
+
+/// Builds every pool of the table; where neither the pool's description nor its endpoints changed, the previous one.
+pub(super) fn build(
+    fleet: &Fleet<'_>,
+    routes: &Arc<RouteTable>,
+    rows: &Arc<Rows>,
+    same_config: bool,
+    previous: &Snapshot,
+) -> Box<[Arc<Pool>]> {
+    let same_table = Arc::ptr_eq(routes, &previous.routes);
+    let by_key: HashMap<&PoolKey, &Arc<Pool>> =
+        if same_table { HashMap::new() } else { previous.pools.iter().map(|pool| (&pool.spec.key, pool)).collect() };
+    let before =
+        |position: usize, spec: &PoolSpec| if same_table { previous.pools.get(position) } else { by_key.get(&spec.key).copied() };
+    let builder = Builder { fleet, rows, previous };
+    let build = |(position, spec): (usize, &PoolSpec)| {
+        let old = before(position, spec);
+        match old {
+            Some(old)
+                if same_config
+                    && Arc::ptr_eq(rows, &old.shares.rows)
+                    && (same_table || old.spec == *spec)
+                    && builder.same_endpoints(spec, old) =>
+            {
+                Arc::clone(old)
+            }
+            _ => Arc::new(builder.pool(spec, old)),
+        }
+    };
+    routes.pools.iter().enumerate().map(build).collect()
+}
+
+struct Builder<'b, 'a> {
+    fleet: &'b Fleet<'a>,
+    rows: &'b Arc<Rows>,
+    previous: &'b Snapshot,
+}
+
+impl Builder<'_, '_> {
+    fn endpoints(&self, cluster: usize, spec: &PoolSpec) -> Option<&Arc<Vec<Endpoint>>> {
+        self.fleet.state(cluster)?.endpoints.get(&spec.key.service)
+    }
+
+    fn same_endpoints(&self, spec: &PoolSpec, old: &Pool) -> bool {
+        old.members.iter().enumerate().all(|(cluster, member)| match (&member.source, self.endpoints(cluster, spec)) {
+            _ if member.absence.is_some() => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
+            (None, None) => true,
+            _ => false,
+        })
+    }
+
+    fn pool(&self, spec: &PoolSpec, old: Option<&Arc<Pool>>) -> Pool {
+        let mut refused = Vec::new();
+        let clusters = self.fleet.config.clusters.len();
+        let members =
+            (0..clusters).map(|cluster| self.member(cluster, spec, self.old_member(cluster, old), &mut refused)).collect();
+        Pool {
+            spec: spec.clone(),
+            members,
+            refused,
+            shares: Shares::new(Arc::clone(self.rows), clusters),
+            touched: AtomicBool::new(true),
+            settled: AtomicBool::new(false),
+        }
+    }
+
+    /// The cluster's part of the old pool. Positions may have moved with the configuration: the name decides.
+    fn old_member<'o>(&self, cluster: usize, old: Option<&'o Arc<Pool>>) -> Option<&'o Member> {
+        let id = &self.fleet.cluster(cluster).id;
+        let position = self.previous.clusters.iter().position(|info| info.id == *id)?;
+        old?.members.get(position)
+    }
+
+    fn member(&self, cluster: usize, spec: &PoolSpec, old: Option<&Member>, refused: &mut Vec<Diagnostic>) -> Member {
+        let seed = self.fleet.latency_seed(cluster);
+        let cell = old.map_or_else(|| Arc::new(ClusterCell::new(seed)), |old| Arc::clone(&old.cell));
+        let port = match &spec.clusters[cluster] {
+            Ok(port) => port,
+            Err(absence) => {
+                return Member { absence: Some(*absence), endpoints: Box::default(), ready: Box::default(), cell, source: None };
+            }
+        };
+        let source = self.endpoints(cluster, spec).cloned();
+        let known: HashMap<(&str, u16), &Arc<EndpointCell>> =
+            old.into_iter().flat_map(|old| old.endpoints.iter()).map(|e| ((&*e.uid, e.address.port()), &e.cell)).collect();
+        let mut refusals = Refusals::default();
+        let endpoints: Box<[PoolEndpoint]> = source
+            .iter()
+            .flat_map(|list| list.iter())
+            .filter(|endpoint| endpoint.port_name == *port)
+            .filter(|endpoint| match self.refuse(cluster, endpoint.address) {
+                Some(why) => refusals.add(endpoint.address, why),
+                None => true,
+            })
+            .map(|e| PoolEndpoint {
+                address: e.address,
+                uid: Arc::clone(&e.uid),
+                ready: e.ready,
+                last_resort: !e.ready && e.serving,
+                terminating: e.terminating,
+                cell: known
+                    .get(&(&*e.uid, e.address.port()))
+                    .map_or_else(|| Arc::new(EndpointCell::new(seed)), |&cell| Arc::clone(cell)),
+            })
+            .collect();
+        refused.extend(refusals.tell(self.fleet, cluster, spec));
+        let ready = endpoints.iter().enumerate().filter(|(_, e)| e.ready).map(|(position, _)| position as u32).collect();
+        Member { absence: None, endpoints, ready, cell, source }
+    }
+
+    /// Why no pod can be at this address, if none can. An address in a cluster's objects is that cluster's word only: it must
+    /// not lead to the machine itself, to a cloud's metadata, or into a loop.
+    fn refuse(&self, index: usize, address: SocketAddr) -> Option<&'static str> {
+        let cluster = self.fleet.cluster(index);
+        let ip = address.ip().to_canonical();
+        if let Some(range) = forbidden_range(ip) {
+            return Some(range);
+        }
+        if self.is_own_listener(ip, address.port()) {
+            return Some("this edge itself");
+        }
+        if ip.is_loopback() && !cluster.allow_loopback {
+            return Some("a loopback address");
+        }
+        let outside = !cluster.pod_cidrs.iter().any(|net| net.contains(&ip));
+        (outside && (!cluster.pod_cidrs.is_empty() || index != self.fleet.home)).then_some("outside the cluster's podCIDRs")
+    }
+
+    fn is_own_listener(&self, ip: IpAddr, port: u16) -> bool {
+        let own = |ip: IpAddr| ip.is_loopback() || self.fleet.edge.addresses.contains(&ip);
+        self.fleet.edge.listeners.iter().any(|l| l.port() == port && (l.ip() == ip || (l.ip().is_unspecified() && own(ip))))
+    }
+}
+
+/// Refused addresses of one Service in one cluster: one diagnostic, however many there are.
+#[derive(Default)]
+struct Refusals {
+    first: Option<(SocketAddr, &'static str)>,
+    count: usize,
+}
+
+impl Refusals {
+    fn add(&mut self, address: SocketAddr, why: &'static str) -> bool {
+        self.first.get_or_insert((address, why));
+        self.count += 1;
+        false
+    }
+
+    fn tell(&self, fleet: &Fleet<'_>, cluster: usize, spec: &PoolSpec) -> Option<Diagnostic> {
+        let (address, why) = self.first?;
+        let id = &fleet.cluster(cluster).id;
+        let more = if self.count > 1 { format!(", and {} more", self.count - 1) } else { String::new() };
+        Some(Diagnostic {
+            severity: Severity::Error,
+            cluster: Some(id.clone()),
+            object: format!("EndpointSlice of Service {}", spec.key.service),
+            field: "endpoints[].addresses".into(),
+            problem: format!("{address} is refused: it is {why}{more}"),
+            remedy: format!("correct the endpoint, or clusters.{id}.podCIDRs in the configuration"),
+        })
+    }
+}

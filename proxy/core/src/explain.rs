@@ -1,0 +1,159 @@
+//! `explain`: the same decision once more, with its reasons.
+//!
+//! It goes through [`plan`] and [`Plan::next`](crate::plan::Plan::next) like any request, so that it cannot tell a
+//! different story; what it adds is why each cluster was passed over.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use causeway_config::ClusterId;
+use serde::Serialize;
+
+use crate::geo::{Location, Rule};
+use crate::plan::{Candidate, Plan, RequestHead, Step, matched, plan};
+use crate::pool::PoolKey;
+use crate::route::Origin;
+use crate::snapshot::Snapshot;
+use crate::time::Nanos;
+
+/// Everything about one decision. Serialises to what `causeway explain --json` prints.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The host asked for.
+    pub host: String,
+    /// The path asked for.
+    pub path: String,
+    /// Where the client is.
+    pub location: Option<Location>,
+    /// The cluster this edge lives in.
+    pub home: ClusterId,
+    /// The decision, or why there is none.
+    pub decision: Result<Decision, String>,
+}
+
+/// A decision.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// Host pattern and path of the rule.
+    pub rule: (String, String),
+    /// The object that the rule came from.
+    pub route: Origin,
+    /// Where it leads.
+    pub pool: PoolKey,
+    /// Which rule of the preference spoke.
+    pub preferred_by: Rule,
+    /// Cluster names, best first.
+    pub tiers: Vec<Vec<ClusterId>>,
+    /// Every cluster of the fleet, and its part in this.
+    pub clusters: Vec<ClusterPart>,
+    /// The endpoints in the order in which they would be tried; the first is the pick.
+    pub candidates: Vec<Drawn>,
+}
+
+/// A cluster's part in a decision.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterPart {
+    /// Which one.
+    pub cluster: ClusterId,
+    /// Its tier, from 0; none outside the fence or off.
+    pub tier: Option<usize>,
+    /// Its share of such clients' requests, 0 to 1.
+    pub share: f64,
+    /// Endpoints in rotation.
+    pub ready: usize,
+    /// Endpoints.
+    pub endpoints: usize,
+    /// Average time to response headers from here, in milliseconds.
+    pub latency_ms: f64,
+    /// Why it was passed over, if it was.
+    pub passed_over: Option<String>,
+}
+
+/// A candidate, as seen at the moment of the draw.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drawn {
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// How it was come by.
+    pub step: Step,
+    /// Peak EWMA of the time to response headers, in milliseconds.
+    pub latency_ms: f64,
+    /// Requests on their way to it.
+    pub in_flight: u32,
+    /// Latency x (in-flight + 1) / slow start, in milliseconds.
+    pub cost_ms: f64,
+}
+
+/// Explains what would happen to a request now.
+pub fn explain(snapshot: &Snapshot, head: RequestHead<'_>, location: Option<&Location>, now: Nanos, seed: u64) -> Explanation {
+    let decision =
+        plan(snapshot, head, location, seed).map_err(|refusal| refusal.to_string()).map(|plan| decide(snapshot, head, plan, now));
+    Explanation {
+        host: head.host.into(),
+        path: head.path.into(),
+        location: location.cloned(),
+        home: snapshot.home().id.clone(),
+        decision,
+    }
+}
+
+fn decide(snapshot: &Snapshot, head: RequestHead<'_>, mut plan: Plan, now: Nanos) -> Decision {
+    let shares: Vec<f64> = plan.shares().collect();
+    let candidates: Vec<Candidate> = std::iter::from_fn(|| plan.next(now)).collect();
+    let pick = candidates.first().map(|c| c.cluster);
+    let id = |c: &usize| snapshot.clusters[*c].id.clone();
+    let (host, path) = matched(snapshot, head).map(|(host, path)| (host, path.to_string())).unwrap_or_default();
+    Decision {
+        rule: (host, path),
+        route: plan.route.origin.clone(),
+        pool: plan.pool.spec.key.clone(),
+        preferred_by: plan.row.1,
+        tiers: plan.tiers().iter().map(|tier| tier.iter().map(id).collect()).collect(),
+        clusters: (0..snapshot.clusters.len()).map(|c| part(snapshot, &plan, c, shares[c], pick, now)).collect(),
+        candidates: candidates
+            .iter()
+            .map(|c| Drawn {
+                cluster: c.cluster_id.clone(),
+                address: c.address,
+                step: c.step,
+                latency_ms: c.cell().latency(now) * 1e3,
+                in_flight: c.cell().in_flight(),
+                cost_ms: c.cell().cost(now) * 1e3,
+            })
+            .collect(),
+    }
+}
+
+fn part(snapshot: &Snapshot, plan: &Plan, cluster: usize, share: f64, pick: Option<usize>, now: Nanos) -> ClusterPart {
+    let member = &plan.pool.members[cluster];
+    let tier = plan.tiers().iter().position(|tier| tier.contains(&cluster));
+    let ready = member.endpoints.iter().filter(|e| e.ready && !e.cell.ejected(now)).count();
+    let info = &snapshot.clusters[cluster];
+    let fenced = plan.policy.tls.fence.as_ref().is_some_and(|fence: &Arc<[ClusterId]>| !fence.contains(&info.id));
+    let passed_over = match (pick, member.absence) {
+        (Some(pick), _) if pick == cluster => None,
+        _ if fenced => Some("it is outside the host's fence (`allow`)".to_owned()),
+        (_, Some(absence)) => Some(absence.to_string()),
+        _ if tier.is_none() => Some("it is off".to_owned()),
+        _ if member.endpoints.is_empty() => Some("it has no endpoint".to_owned()),
+        _ if ready == 0 => Some("none of its endpoints is in rotation".to_owned()),
+        _ if info.weight <= 0.0 => Some("its weight is 0".to_owned()),
+        _ if share <= 0.0 => Some("clusters of a better tier take everything".to_owned()),
+        _ => Some("another cluster was drawn by share".to_owned()),
+    };
+    ClusterPart {
+        cluster: info.id.clone(),
+        tier,
+        share,
+        ready,
+        endpoints: member.endpoints.len(),
+        latency_ms: member.cell.latency(now) * 1e3,
+        passed_over,
+    }
+}

@@ -1,0 +1,88 @@
+//! `tick`: measurements to shares, ten times a second.
+//!
+//! It alone decides how much each cluster gets: spill over tiers, slow start of clusters that come back, and which endpoints
+//! are ejected. [`plan`](crate::plan::plan) only reads what it wrote. A pool that no request used and where no ramp is
+//! running is passed over, so that ten thousand idle pools cost nothing.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use crate::pool::{Member, Pool};
+use crate::share::{Capacity, shares};
+use crate::snapshot::{ClusterInfo, Snapshot};
+use crate::time::Nanos;
+
+/// How often to tick.
+pub const PERIOD: Duration = Duration::from_millis(100);
+
+/// Gateway failures in a row after which an endpoint is ejected (Envoy's default).
+pub const EJECT_AFTER: u32 = 5;
+
+/// The first ejection's length; the n-th takes n times this, up to the maximum.
+pub const EJECTION: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(300));
+
+/// The largest part of a cluster's endpoints of one pool that may be ejected at once.
+pub const EJECT_AT_MOST: f64 = 0.5;
+
+/// Brings every pool's share table up to date.
+pub fn tick(snapshot: &Snapshot, now: Nanos) {
+    for pool in &snapshot.pools {
+        let touched = pool.touched.swap(false, Relaxed);
+        if touched || !pool.settled.load(Relaxed) {
+            refresh(pool, &snapshot.clusters, now);
+        }
+    }
+}
+
+fn refresh(pool: &Pool, clusters: &[ClusterInfo], now: Nanos) {
+    let mut settled = true;
+    let capacity: Vec<Capacity> = pool
+        .members
+        .iter()
+        .zip(clusters)
+        .map(|(member, cluster)| {
+            eject(member, now);
+            let capacity = capacity(member, cluster, now);
+            settled &= !member.cell.unsettled() && member.endpoints.iter().all(|e| !e.cell.unsettled(now));
+            capacity
+        })
+        .collect();
+    let mut out = vec![0.0; capacity.len()];
+    for (row, tiers) in pool.shares.rows.iter().enumerate() {
+        shares(tiers, &capacity, &mut out);
+        pool.shares.write(row, &out);
+    }
+    pool.settled.store(settled, Relaxed);
+}
+
+fn capacity(member: &Member, cluster: &ClusterInfo, now: Nanos) -> Capacity {
+    let (mut ready, mut total) = (0u32, 0u32);
+    for endpoint in member.endpoints.iter().filter(|e| !e.terminating) {
+        endpoint.cell.note_readiness(endpoint.ready, now);
+        ready += u32::from(endpoint.ready && !endpoint.cell.ejected(now));
+        total += u32::from(endpoint.cell.counts(now));
+    }
+    let ramp = member.cell.note_capacity(ready > 0, total > 0, now);
+    if cluster.weight <= 0.0 {
+        return Capacity::default();
+    }
+    let ready = f64::from(ready) * ramp;
+    let weight = member.cell.smooth_weight(ready / member.cell.latency(now), now) * cluster.weight;
+    Capacity { ready, total: f64::from(total), weight }
+}
+
+fn eject(member: &Member, now: Nanos) {
+    let mut ejected = member.endpoints.iter().filter(|e| e.cell.ejected(now)).count();
+    let limit = (member.endpoints.len() as f64 * EJECT_AT_MOST) as usize;
+    for endpoint in member.endpoints.iter().filter(|e| e.cell.consecutive_failures() >= EJECT_AFTER) {
+        if ejected >= limit {
+            return;
+        }
+        let (base, max) = EJECTION;
+        endpoint.cell.eject(now, base, max);
+        ejected += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! A pool: a Service, by namespace, name and port, across the fleet.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+use causeway_config::ObjectName;
+use serde::Serialize;
+
+use crate::cell::{ClusterCell, EndpointCell};
+use crate::cluster::{AppProtocol, Endpoint};
+use crate::diagnostics::Diagnostic;
+use crate::snapshot::Rows;
+
+/// Which pool.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct PoolKey {
+    /// The Service.
+    pub service: ObjectName,
+    /// Its port's number.
+    pub port: u16,
+}
+
+impl std::fmt::Display for PoolKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.service, self.port)
+    }
+}
+
+/// What the route table knows of a pool: everything but its endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSpec {
+    /// Which pool.
+    pub key: PoolKey,
+    /// What its backends speak.
+    pub protocol: AppProtocol,
+    /// By cluster: the name that the port has there, or why the cluster takes no part.
+    pub clusters: Box<[Result<Arc<str>, Absence>]>,
+}
+
+/// Why a cluster takes no part in a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Absence {
+    /// It has no such Service, or the Service has no such port.
+    NoService,
+    /// The Service, or its namespace, is not shared with other clusters.
+    NotShared,
+    /// The cluster is off.
+    Off,
+    /// Its pods cannot be reached from here.
+    Unreachable,
+}
+
+impl std::fmt::Display for Absence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NoService => "it has no such Service or port",
+            Self::NotShared => "its Service is not shared with other clusters",
+            Self::Off => "it is off",
+            Self::Unreachable => "its pods cannot be reached from here",
+        })
+    }
+}
+
+/// A pool with its endpoints and shares.
+#[derive(Debug)]
+pub struct Pool {
+    /// Which pool, and what its backends speak.
+    pub spec: PoolSpec,
+    /// By cluster index.
+    pub members: Box<[Member]>,
+    /// Endpoints that were refused.
+    pub(crate) refused: Vec<Diagnostic>,
+    pub(crate) shares: Shares,
+    /// Whether a request used it since the last tick.
+    pub(crate) touched: AtomicBool,
+    /// Whether the next tick could find nothing new: no request, no ramp, no ejection.
+    pub(crate) settled: AtomicBool,
+}
+
+/// One cluster's part of a pool.
+#[derive(Debug)]
+pub struct Member {
+    /// Why the cluster takes no part, if it does not.
+    pub absence: Option<Absence>,
+    /// Its endpoints.
+    pub endpoints: Box<[PoolEndpoint]>,
+    /// Those that the cluster calls ready: positions in `endpoints`.
+    pub ready: Box<[u32]>,
+    /// What is known of it here.
+    pub cell: Arc<ClusterCell>,
+    /// What `endpoints` was made of; the same list means the same endpoints.
+    pub(crate) source: Option<Arc<Vec<Endpoint>>>,
+}
+
+/// An address that can serve the pool.
+#[derive(Clone, Debug)]
+pub struct PoolEndpoint {
+    /// Where.
+    pub address: SocketAddr,
+    /// Who: with the port, the identity that its cell is carried over by.
+    pub uid: Arc<str>,
+    /// Whether the cluster calls it ready.
+    pub ready: bool,
+    /// Not ready, yet still serving: taken only when nothing else is left.
+    pub last_resort: bool,
+    /// Whether it is on its way out, and no longer counts as capacity.
+    pub terminating: bool,
+    /// What is known of it here.
+    pub cell: Arc<EndpointCell>,
+}
+
+/// The share table: for each row, which part of the requests each cluster gets. [`tick`](crate::health::tick) alone writes it.
+#[derive(Debug)]
+pub struct Shares {
+    cells: Box<[AtomicU32]>,
+    clusters: usize,
+    pub(crate) rows: Arc<Rows>,
+}
+
+/// Shares are kept as parts of this.
+const WHOLE: f64 = u32::MAX as f64;
+
+impl Shares {
+    pub(crate) fn new(rows: Arc<Rows>, clusters: usize) -> Self {
+        let cells = (0..rows.len() * clusters).map(|_| AtomicU32::new(0)).collect();
+        Self { cells, clusters, rows }
+    }
+
+    /// Row `row`: one share per cluster index, each from 0 to 1.
+    pub fn row(&self, row: usize) -> impl Iterator<Item = f64> + '_ {
+        self.cells[row * self.clusters..][..self.clusters].iter().map(|cell| f64::from(cell.load(Relaxed)) / WHOLE)
+    }
+
+    pub(crate) fn write(&self, row: usize, shares: &[f64]) {
+        for (cell, share) in self.cells[row * self.clusters..].iter().zip(shares) {
+            cell.store((share * WHOLE) as u32, Relaxed);
+        }
+    }
+}
+
+impl Pool {
+    /// The share table.
+    pub fn shares(&self) -> &Shares {
+        &self.shares
+    }
+
+    /// Tells the next tick that measurements have changed. Reads first: most requests find it said.
+    pub(crate) fn touch(&self) {
+        if !self.touched.load(Relaxed) {
+            self.touched.store(true, Relaxed);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The immutable compiled state that every decision is made from.
+//!
+//! One snapshot is published at a time. A request loads it once, makes a [`Plan`](crate::plan::Plan), and lets go.
+
+use std::sync::Arc;
+
+use causeway_config::{ClusterId, ClusterState as State, Config, Coordinates, HostPattern, ObjectName};
+use serde::Serialize;
+
+use crate::cluster::{Freshness, Objects};
+use crate::diagnostics::Diagnostic;
+use crate::policy::Policies;
+use crate::pool::Pool;
+use crate::route::RouteTable;
+
+/// What requests are decided by.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts published snapshots of this process.
+    pub generation: u64,
+    /// The configuration it was made from.
+    pub config: Arc<Config>,
+    /// The cluster this edge lives in: an index into `clusters`.
+    pub home: usize,
+    /// The clusters, in the configuration's order; indices everywhere else mean positions here.
+    pub clusters: Arc<[ClusterInfo]>,
+    /// The distinct tier lists of all policies.
+    pub rows: Arc<Rows>,
+    /// Policies by host.
+    pub policies: Arc<Policies>,
+    /// The routes.
+    pub routes: Arc<RouteTable>,
+    /// The pools, at the positions that the routes name.
+    pub pools: Box<[Arc<Pool>]>,
+    /// Secrets that hold certificates, best first.
+    pub secrets: Arc<[SecretUse]>,
+    /// What was wrong with routes and policies; kept so that an endpoint-only change need not find it again.
+    pub(crate) route_diagnostics: Arc<[Diagnostic]>,
+    pub(crate) inputs: Box<[Arc<Objects>]>,
+}
+
+/// Tier lists: for each row its tiers, each a list of cluster indices.
+pub type Rows = [Box<[Box<[usize]>]>];
+
+/// A cluster as this edge sees it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterInfo {
+    /// Its name.
+    pub id: ClusterId,
+    /// Active, draining or off.
+    pub state: State,
+    /// Its configured weight.
+    pub weight: f64,
+    /// Where it is.
+    pub coordinates: Option<Coordinates>,
+    /// How much its objects are to be believed.
+    pub freshness: Freshness,
+    /// What a round trip from here is assumed to take until it is measured, in milliseconds.
+    pub distance_ms: f64,
+}
+
+/// A Secret that may serve certificates, and for which hosts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SecretUse {
+    /// The cluster to take it from.
+    pub cluster: ClusterId,
+    /// The Secret.
+    pub secret: ObjectName,
+    /// The hosts that it may serve: those that its namespace may route.
+    pub hosts: Vec<HostPattern>,
+}
+
+impl Snapshot {
+    /// A snapshot of a fleet that nothing is known of yet.
+    pub fn empty(config: Arc<Config>) -> Self {
+        Self {
+            generation: 0,
+            config,
+            home: 0,
+            clusters: Arc::default(),
+            rows: Arc::default(),
+            policies: Arc::default(),
+            routes: Arc::default(),
+            pools: Box::default(),
+            secrets: Arc::default(),
+            route_diagnostics: Arc::default(),
+            inputs: Box::default(),
+        }
+    }
+
+    /// The home cluster.
+    pub fn home(&self) -> &ClusterInfo {
+        &self.clusters[self.home]
+    }
+
+    /// Whether both would decide everything alike, so that the newer need not be published.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.routes, &other.routes)
+            && self.clusters == other.clusters
+            && self.pools.len() == other.pools.len()
+            && self.pools.iter().zip(&other.pools).all(|(a, b)| Arc::ptr_eq(a, b))
+            && (Arc::ptr_eq(&self.config, &other.config) || self.config == other.config)
+    }
+}
