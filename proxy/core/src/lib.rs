@@ -23,6 +23,8 @@ pub mod pool;
 pub mod route;
 pub mod share;
 pub mod snapshot;
+#[cfg(test)]
+mod testing;
 pub mod time;
 
 pub use cluster::ClusterState;

@@ -13,8 +13,6 @@ mod policies;
 mod pools;
 
 #[cfg(test)]
-mod golden;
-#[cfg(test)]
 mod tests;
 
 use std::net::{IpAddr, SocketAddr};
