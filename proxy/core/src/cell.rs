@@ -20,7 +20,7 @@ pub const FAILURE_PENALTY: Duration = Duration::from_secs(1);
 pub const SLOW_START: Duration = Duration::from_secs(10);
 
 /// How long an endpoint may be unready before it counts as missing capacity rather than as still starting.
-pub const STARTING: Duration = Duration::from_secs(300);
+pub const STARTING: Duration = Duration::from_mins(5);
 
 /// An average of latencies in seconds that forgets with time, not with the number of observations.
 #[derive(Debug)]
@@ -288,6 +288,7 @@ impl Drop for Attempt {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::float_cmp)]
     use super::*;
 
     fn at(seconds: f64) -> Nanos {

@@ -19,7 +19,7 @@ pub const PERIOD: Duration = Duration::from_millis(100);
 pub const EJECT_AFTER: u32 = 5;
 
 /// The first ejection's length; the n-th takes n times this, up to the maximum.
-pub const EJECTION: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(300));
+pub const EJECTION: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(5));
 
 /// The largest part of a cluster's endpoints of one pool that may be ejected at once.
 pub const EJECT_AT_MOST: f64 = 0.5;
@@ -72,15 +72,15 @@ fn capacity(member: &Member, cluster: &ClusterInfo, now: Nanos) -> Capacity {
 }
 
 fn eject(member: &Member, now: Nanos) {
-    let mut ejected = member.endpoints.iter().filter(|e| e.cell.ejected(now)).count();
+    let failing = || member.endpoints.iter().filter(|e| e.cell.consecutive_failures() >= EJECT_AFTER);
+    if failing().next().is_none() {
+        return;
+    }
+    let ejected = member.endpoints.iter().filter(|e| e.cell.ejected(now)).count();
     let limit = (member.endpoints.len() as f64 * EJECT_AT_MOST) as usize;
-    for endpoint in member.endpoints.iter().filter(|e| e.cell.consecutive_failures() >= EJECT_AFTER) {
-        if ejected >= limit {
-            return;
-        }
-        let (base, max) = EJECTION;
+    let (base, max) = EJECTION;
+    for endpoint in failing().take(limit.saturating_sub(ejected)) {
         endpoint.cell.eject(now, base, max);
-        ejected += 1;
     }
 }
 

@@ -42,7 +42,9 @@ pub fn shares<T: AsRef<[C]>, C: Copy + Into<usize>>(tiers: &[T], capacity: &[Cap
     }
     let sum = 1.0 - left;
     if sum > 0.0 && sum < 1.0 {
-        shares.iter_mut().for_each(|share| *share /= sum);
+        for share in shares.iter_mut() {
+            *share /= sum;
+        }
     }
 }
 

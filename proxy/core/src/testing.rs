@@ -41,6 +41,8 @@ pub(crate) fn name(text: &str) -> ObjectName {
     text.parse().unwrap()
 }
 
+/// As requests have it.
+#[allow(clippy::unnecessary_wraps)]
 pub(crate) fn country(code: &str) -> Option<Location> {
     Some(Location { country: code.parse().unwrap(), subdivision: None })
 }

@@ -12,7 +12,7 @@ use super::fleet::Fleet;
 use crate::cluster::{Ingress, Objects};
 use crate::policy::covering;
 
-/// `spec.controller` of an IngressClass that is ours whatever its name.
+/// `spec.controller` of an `IngressClass` that is ours whatever its name.
 const CONTROLLER: &str = "causeway.dev/ingress-controller";
 
 /// One cluster's version of an Ingress that this edge is to serve.

@@ -37,7 +37,7 @@ pub(super) fn build(fleet: &Fleet<'_>, policies: &Policies) -> Built {
     conflicts(&by_host, &mut diagnostics);
     fence_in(fleet, &claims, &mut by_host);
 
-    let secrets = secrets(fleet, &claims, &winners, policies, by_host.keys());
+    let secrets = secrets(fleet, &claims, &winners, policies, &by_host);
     let mut table = HostTable::default();
     for (pattern, rules) in by_host {
         let policy = Arc::clone(policies.of(&pattern));
@@ -168,12 +168,12 @@ fn fence_in(fleet: &Fleet<'_>, claims: &Claims<'_, '_>, by_host: &mut BTreeMap<H
 
 /// The Secrets that may serve, best first: by precedence of cluster, those that Ingresses name before those that the
 /// configuration names. A Secret serves only hosts that its namespace may route there.
-fn secrets<'h>(
+fn secrets(
     fleet: &Fleet<'_>,
     claims: &Claims<'_, '_>,
     winners: &[Version<'_>],
     policies: &Policies,
-    served: impl Iterator<Item = &'h HostPattern> + Clone,
+    served: &BTreeMap<HostPattern, Rules>,
 ) -> Vec<SecretUse> {
     let here = |host: &HostPattern| !policies.of(host).tls.elsewhere;
     let mut wanted: BTreeMap<ObjectName, BTreeSet<HostPattern>> = BTreeMap::new();
@@ -202,7 +202,7 @@ fn secrets<'h>(
     let by_configuration = |cluster: usize, secret: &ObjectName| -> Vec<HostPattern> {
         if restricted || fleet.cluster(cluster).may_serve.is_some() {
             served
-                .clone()
+                .keys()
                 .filter(|host| here(host) && claims.permitted(cluster, &secret.namespace, host).is_ok())
                 .cloned()
                 .collect()

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::float_cmp)]
 
 use causeway_config::{ClusterState as State, HostPolicy, Preference, Scope, Terminate};
 
