@@ -26,6 +26,7 @@ pub mod snapshot;
 #[cfg(test)]
 mod testing;
 pub mod time;
+pub mod view;
 
 pub use cluster::ClusterState;
 pub use compile::{Edge, compile};

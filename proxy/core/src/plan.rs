@@ -6,7 +6,7 @@ use causeway_config::ClusterId;
 use serde::Serialize;
 
 use crate::cell::{Attempt, EndpointCell};
-use crate::cluster::AppProtocol;
+use crate::cluster::{AppProtocol, Freshness};
 use crate::geo::{Location, Rule};
 use crate::policy::Policy;
 use crate::pool::{Member, Pool};
@@ -27,6 +27,9 @@ pub struct RequestHead<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Refusal {
+    /// The home cluster has not been read yet, so that nothing can be said of any host. Answered 503.
+    #[error("this edge is starting")]
+    Starting,
     /// No route names the host. Answered 404.
     #[error("no route for this host")]
     UnknownHost,
@@ -57,7 +60,11 @@ pub struct Plan {
 
 /// Decides where a request goes. `seed` is its randomness: equal arguments give equal plans.
 pub fn plan(snapshot: &Snapshot, head: RequestHead<'_>, location: Option<&Location>, seed: u64) -> Result<Plan, Refusal> {
-    let entry = snapshot.routes.hosts.find(head.host).ok_or(Refusal::UnknownHost)?;
+    let entry = snapshot
+        .routes
+        .hosts
+        .find(head.host)
+        .ok_or_else(|| if starting(snapshot) { Refusal::Starting } else { Refusal::UnknownHost })?;
     let (_, route) = entry.paths.find(head.path).ok_or(Refusal::UnknownPath)?;
     let mut rng = fastrand::Rng::with_seed(seed);
     let backend = route.draw(&mut rng).ok_or_else(|| Refusal::NoBackend("every weight is 0".into()))?;
@@ -72,6 +79,10 @@ pub fn plan(snapshot: &Snapshot, head: RequestHead<'_>, location: Option<&Locati
         rng,
         tried: Tried::default(),
     })
+}
+
+fn starting(snapshot: &Snapshot) -> bool {
+    snapshot.clusters.get(snapshot.home).is_none_or(|home| home.freshness == Freshness::Syncing)
 }
 
 /// The rule of a host and path, for tools that explain.
