@@ -1,0 +1,5 @@
+//! Prints the JSON Schema of the configuration: `make schema`.
+
+fn main() {
+    println!("{:#}", causeway_config::schema());
+}
