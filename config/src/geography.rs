@@ -141,6 +141,12 @@ impl FromStr for Subdivision {
     }
 }
 
+impl fmt::Display for Subdivision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl FromStr for Continent {
     type Err = InvalidName;
     fn from_str(s: &str) -> Result<Self, InvalidName> {
@@ -168,5 +174,69 @@ impl fmt::Display for Continent {
             Self::Oc => "OC",
             Self::Sa => "SA",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn at(lat: f64, lon: f64) -> Coordinates {
+        Coordinates { lat, lon }
+    }
+
+    #[test]
+    fn distances_follow_the_great_circle() {
+        let (frankfurt, singapore, virginia) = (at(50.11, 8.68), at(1.35, 103.82), at(38.95, -77.45));
+        assert!((frankfurt.distance_km(singapore) - 10_260.0).abs() < 60.0);
+        assert!((frankfurt.distance_km(virginia) - 6_540.0).abs() < 60.0);
+        assert!((at(0.0, 179.5).distance_km(at(0.0, -179.5)) - 111.2).abs() < 0.1, "across the date line");
+        assert!((at(90.0, 0.0).distance_km(at(-90.0, 77.0)) - 20_015.0).abs() < 1.0, "pole to pole");
+    }
+
+    #[test]
+    fn every_assigned_code_is_there_once() {
+        let codes: Vec<_> = COUNTRIES.iter().flat_map(|(_, codes)| codes.split(' ')).collect();
+        let unique: std::collections::BTreeSet<_> = codes.iter().collect();
+        // 249 of ISO 3166-1, and Kosovo's XK, which is user-assigned but what geo databases answer.
+        assert_eq!((codes.len(), unique.len()), (250, 250));
+        assert!(codes.iter().all(|code| code.parse::<Country>().is_ok_and(|c| c.as_str() == *code)));
+    }
+
+    #[test]
+    fn countries_lie_where_geo_databases_put_them() {
+        let of = |code: &str| code.parse::<Country>().unwrap().continent();
+        for (code, continent) in [("de", Continent::Eu), ("US", Continent::Na), ("SG", Continent::As), ("BR", Continent::Sa)] {
+            assert_eq!(of(code), Some(continent), "{code}");
+        }
+        for (code, continent) in [("NO", Continent::Eu), ("TR", Continent::As), ("ZA", Continent::Af), ("GS", Continent::An)] {
+            assert_eq!(of(code), Some(continent), "{code}");
+        }
+        assert_eq!((of("UK"), of("ZZ"), of("EU")), (None, None, None));
+        assert!(Continent::Oc.countries().any(|c| c.as_str() == "NZ"));
+    }
+
+    #[test]
+    fn codes_are_read_in_any_case_and_written_in_upper_case() {
+        assert_eq!("de".parse::<Country>().unwrap().to_string(), "DE");
+        assert_eq!("us-ca".parse::<Subdivision>().unwrap().as_str(), "US-CA");
+        assert_eq!("eu".parse::<Continent>().unwrap().to_string(), "EU");
+        assert!("DEU".parse::<Country>().is_err() && "D1".parse::<Country>().is_err() && "".parse::<Country>().is_err());
+        assert!("US".parse::<Subdivision>().is_err() && "US-".parse::<Subdivision>().is_err() && "US-CALI".parse::<Subdivision>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn distance_is_a_metric(a in (-90.0..=90.0f64, -180.0..=180.0f64), b in (-90.0..=90.0f64, -180.0..=180.0f64)) {
+            let (a, b) = (at(a.0, a.1), at(b.0, b.1));
+            let d = a.distance_km(b);
+            prop_assert!((0.0..=20_016.0).contains(&d));
+            prop_assert!((d - b.distance_km(a)).abs() < 1e-6);
+            prop_assert!(a.distance_km(a) < 1e-6);
+        }
     }
 }

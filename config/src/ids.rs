@@ -1,6 +1,7 @@
 //! Names, checked once at the border and cheap to clone ever after.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -80,15 +81,54 @@ impl FromStr for ClusterId {
 pub struct HostName(Arc<str>);
 text_newtype!(HostName);
 
+impl HostName {
+    /// Whether it is an IP address rather than a name.
+    pub fn is_ip(&self) -> bool {
+        self.0.parse::<IpAddr>().is_ok()
+    }
+}
+
 impl FromStr for HostName {
     type Err = InvalidName;
     fn from_str(s: &str) -> Result<Self, InvalidName> {
-        let name = s.strip_suffix('.').unwrap_or(s).to_ascii_lowercase();
-        if is_domain(&name) {
-            Ok(Self(name.into()))
-        } else {
-            Err(InvalidName::new(s, "a host name", "use labels of letters, digits and inner hyphens, such as `www.example.com`"))
+        let invalid = |remedy: &str| Err(InvalidName::new(s, "a host name", remedy));
+        // An IPv6 address stands in brackets in URLs and Host headers (RFC 3986 section 3.2.2), and without elsewhere.
+        let bare = s.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        if let Ok(ip) = bare.unwrap_or(s).parse::<Ipv6Addr>() {
+            return Ok(Self(ip.to_string().into()));
         }
+        let name = s.strip_suffix('.').unwrap_or(s).to_ascii_lowercase();
+        if let Ok(ip) = name.parse::<Ipv4Addr>() {
+            return Ok(Self(ip.to_string().into()));
+        }
+        if !is_domain(&name) {
+            return invalid(&host_remedy(s));
+        }
+        // The last label of a name is never a number, so that no address can hide in one (RFC 1123 section 2.1).
+        if name.rsplit('.').next().is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit())) {
+            return invalid("an IPv4 address has four numbers from 0 to 255 without leading zeros; a name does not end in a number");
+        }
+        Ok(Self(name.into()))
+    }
+}
+
+/// What the author of a wrong host name most likely has to change.
+fn host_remedy(s: &str) -> String {
+    let general = "use labels of letters, digits and inner hyphens, such as `www.example.com`";
+    match s {
+        _ if s.contains("://") => "leave out the scheme: write only the host, such as `www.example.com`".to_owned(),
+        _ if s.contains('/') => "leave out the path: write only the host, such as `www.example.com`".to_owned(),
+        _ if !s.is_ascii() => {
+            "write it in punycode (RFC 3492), as DNS and certificates do: `xn--bcher-kva.example` for `bücher.example`".to_owned()
+        }
+        _ if s.contains('*') => "`*` may only stand for the whole first label: `*.example.com`".to_owned(),
+        _ => match s.rsplit_once(':') {
+            Some((host, port)) if port.parse::<u16>().is_ok() && is_domain(host) => {
+                format!("leave out the port: `{host}`")
+            }
+            _ if s.len() > 253 => "a host name has at most 253 characters".to_owned(),
+            _ => general.to_owned(),
+        },
     }
 }
 
@@ -125,7 +165,12 @@ impl FromStr for HostPattern {
         match s {
             "" | "*" => Ok(Self::Any),
             _ => match s.strip_prefix("*.") {
-                Some(rest) => rest.parse().map(Self::Wildcard),
+                Some(rest) => match rest.parse::<HostName>() {
+                    Ok(suffix) if suffix.is_ip() => {
+                        Err(InvalidName::new(s, "", "an address has no names below it: leave out the `*.`"))
+                    }
+                    suffix => suffix.map(Self::Wildcard),
+                },
                 None => s.parse().map(Self::Exact),
             },
         }
@@ -258,3 +303,6 @@ pub(crate) fn is_label(s: &str) -> bool {
 pub(crate) fn is_domain(s: &str) -> bool {
     s.len() <= 253 && s.split('.').all(|label| is_label(&label.replace('_', "x")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! What a reload cannot change.
+
+use crate::model::{Config, Fleet, Listen};
+
+/// The fields that differ between two configurations and only take effect with a restart, by their paths in the file.
+/// Everything else is live.
+pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
+    // Named one by one, so that a field added to any of these must be sorted into live or not.
+    let Config {
+        fleet: Fleet { name, tls },
+        listen: Listen { http, https, peer, health, admin },
+        clusters: _,
+        geo: _,
+        hosts: _,
+        strict_hosts: _,
+        ingress_classes: _,
+        sameness: _,
+        tls: _,
+        upstream: _,
+        responses: _,
+        access_log: _,
+    } = old;
+    let bind = |listener: &Option<crate::ClientListener>| listener.as_ref().map(|l| l.bind.clone());
+    let changes = [
+        ("fleet.name", *name != new.fleet.name),
+        ("fleet.tls", *tls != new.fleet.tls),
+        ("listen.http.bind", bind(http) != bind(&new.listen.http)),
+        ("listen.https.bind", https.bind != new.listen.https.bind),
+        ("listen.peer.bind", *peer != new.listen.peer),
+        ("listen.health.bind", *health != new.listen.health),
+        ("listen.admin.bind", *admin != new.listen.admin),
+    ];
+    changes.into_iter().filter(|(_, changed)| *changed).map(|(path, _)| path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::Path;
+
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        crate::parse(text.as_bytes(), Path::new("f")).unwrap().config
+    }
+
+    #[test]
+    fn only_addresses_and_the_fleet_wait_for_a_restart() {
+        let old = config("clusters: {a: {}}");
+        let live = "clusters: {b: {}}\nhosts: {x.example: {}}\nupstream: {attempts: 1}\nlisten: {https: {forwardedFor: [10.0.0.0/8]}}";
+        assert_eq!(restart_needed(&old, &config(live)), [""; 0]);
+        let all = "clusters: {a: {}}\nfleet: {name: b, tls: {ca: a, cert: b, key: c}}\n\
+                   listen: {http: off, https: {bind: '0.0.0.0:1'}, health: {bind: '0.0.0.0:2'}, admin: {bind: '127.0.0.1:3'}}";
+        let expected = [
+            "fleet.name",
+            "fleet.tls",
+            "listen.http.bind",
+            "listen.https.bind",
+            "listen.peer.bind",
+            "listen.health.bind",
+            "listen.admin.bind",
+        ];
+        assert_eq!(restart_needed(&old, &config(all)), expected);
+    }
+}

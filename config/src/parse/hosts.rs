@@ -1,0 +1,131 @@
+//! `hosts`: owners, residency fences and preferences by host.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::Check;
+use super::tls::version;
+use super::values;
+use crate::error::FaultKind;
+use crate::ids::{ClusterId, HostPattern, Owner};
+use crate::model::{Cluster, HostPolicy, Preference, Reach, Terminate};
+use crate::raw::{At, Entries, RawHost, RawTerminate};
+use crate::tree::NodeId;
+
+impl Check<'_> {
+    pub(super) fn hosts(&self, raw: &At<Entries<RawHost>>, clusters: &[Cluster]) -> BTreeMap<HostPattern, HostPolicy> {
+        let mut hosts = BTreeMap::new();
+        for (key, raw) in raw.get().map(|e| e.0.as_slice()).unwrap_or_default() {
+            let policy = raw.given().map(|(at, raw)| self.host(at, raw, clusters));
+            let Some(host) = self.value(key, host_pattern) else { continue };
+            if hosts.contains_key(&host) {
+                self.report.fault(
+                    key.node(),
+                    FaultKind::Conflict,
+                    format!("there are two policies for `{host}`"),
+                    "keep one of the two; case and a dot at the end make no difference",
+                );
+            }
+            hosts.extend(policy.map(|policy| (host, policy)));
+        }
+        hosts
+    }
+
+    fn host(&self, at: NodeId, raw: &RawHost, clusters: &[Cluster]) -> HostPolicy {
+        let allow = self.fence(&raw.allow, clusters);
+        let terminate = match raw.terminate.given() {
+            None | Some((_, RawTerminate::Anywhere)) => Terminate::Anywhere,
+            Some((at, RawTerminate::Inside)) => {
+                if !raw.allow.is_given() {
+                    self.report.fault(
+                        at,
+                        FaultKind::Conflict,
+                        "`terminate: inside` without `allow` has no fence to be inside of",
+                        "name the clusters of the fence in `allow`",
+                    );
+                }
+                Terminate::Inside
+            }
+        };
+        let prefer = self.preference(&raw.prefer);
+        if let (Some(allow), Some(prefer)) = (&allow, &prefer) {
+            self.warn_outside(raw.prefer.node_or(at), allow, prefer);
+        }
+        HostPolicy { owners: self.owners(&raw.owners), allow, terminate, prefer, min_tls: raw.min_tls.get().map(version) }
+    }
+
+    fn owners(&self, raw: &At<Vec<At<String>>>) -> Vec<Owner> {
+        let Some((at, texts)) = raw.given() else { return Vec::new() };
+        if texts.is_empty() {
+            self.report.fault(
+                at,
+                FaultKind::BadValue,
+                "`owners` names nobody",
+                "name who may route this host, or remove the field: then the first namespace that claims it may",
+            );
+        }
+        let mut owners = Vec::new();
+        for text in texts {
+            let Some(owner) = self.value(text, values::name::<Owner>) else { continue };
+            if let Some(cluster) = &owner.cluster {
+                self.cluster_name(text.node(), cluster.as_str());
+            }
+            owners.push(owner);
+        }
+        owners
+    }
+
+    fn fence(&self, raw: &At<Vec<At<String>>>, clusters: &[Cluster]) -> Option<Vec<ClusterId>> {
+        let (at, names) = raw.given()?;
+        if names.is_empty() {
+            self.report.fault(
+                at,
+                FaultKind::BadValue,
+                "this fence lets no cluster in, so the host would never be served",
+                "name the clusters that may see its requests, or remove `allow` for no fence",
+            );
+        }
+        let mut seen = HashSet::new();
+        let mut allow = Vec::new();
+        for name in names {
+            let Some(id) = self.cluster_ref(name) else { continue };
+            let cluster = clusters.iter().find(|c| c.id == id);
+            if cluster.is_some_and(|c| c.reach == Reach::Direct { plaintext: true }) {
+                self.report.fault(
+                    name.node(),
+                    FaultKind::Conflict,
+                    format!("`{id}` is reached in plaintext, which a fenced host refuses"),
+                    format!("set clusters.{id}.reach to `edge` or `direct`, or take `{id}` out of the fence"),
+                );
+            }
+            if !seen.insert(id.clone()) {
+                let message = format!("`{id}` stands twice in this fence");
+                self.report.fault(name.node(), FaultKind::Conflict, message, "keep one of the two");
+            }
+            allow.push(id);
+        }
+        Some(allow)
+    }
+
+    fn warn_outside(&self, at: NodeId, allow: &[ClusterId], prefer: &Preference) {
+        let rules = prefer.subdivisions.values().chain(prefer.countries.values()).chain(prefer.continents.values());
+        let named = rules.chain(&prefer.default).flatten().flatten();
+        let outside: HashSet<_> = named.filter(|c| !allow.contains(c)).collect();
+        let mut outside: Vec<_> = outside.into_iter().map(ClusterId::as_str).collect();
+        outside.sort_unstable();
+        if !outside.is_empty() {
+            self.report.warn(
+                at,
+                format!("{} is preferred here but outside the fence of `allow`", crate::error::enumerate(outside)),
+                "the fence wins: remove it from `prefer`, or let it in",
+            );
+        }
+    }
+}
+
+/// As a pattern of Ingress, but an empty key is a slip rather than "any".
+fn host_pattern(text: &str) -> Result<HostPattern, values::Refusal> {
+    match text {
+        "" => Err(("the host is empty".into(), "write a host name, or \"*\" for every host that no other entry names".into())),
+        _ => values::name(text),
+    }
+}
