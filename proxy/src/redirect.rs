@@ -1,0 +1,114 @@
+//! The plain listener: everything is sent to https, nothing is proxied.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::header::{CONTENT_LENGTH, LOCATION};
+use http::{HeaderValue, StatusCode};
+use pingora::Result;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use tracing::debug;
+
+use crate::listen::{Connection, Stage};
+use crate::metrics::Metrics;
+use crate::service::{head, respond};
+
+/// How long a connection may wait for its next request, in seconds: a client that was redirected has left for good.
+const KEEP_ALIVE: u64 = 10;
+
+/// Redirects to https.
+pub struct Redirect {
+    /// The port that clients reach https on, which is not always the one that it is bound to.
+    pub https_port: u16,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Redirect {
+    async fn answer(&self, session: &mut ServerSession) -> Result<()> {
+        if let Some(connection) = Connection::of(session.digest()) {
+            connection.set_stage(Stage::Request);
+        }
+        // 0 is the engine's word for an endless one.
+        if session.get_keepalive() == Some(0) {
+            session.set_keepalive(Some(KEEP_ALIVE));
+        }
+        let asked = match head::check(session.req_header()) {
+            Ok(asked) => asked,
+            Err(reply) => {
+                self.metrics.refusal(reply.label);
+                return respond::send(session, reply, &format!("{:032x}", fastrand::u128(..))).await;
+            }
+        };
+        let location = location(session.req_header(), &asked.host, self.https_port);
+        // 308 keeps method and body, where 301 turns a POST into a GET (RFC 9110 section 15.4.9).
+        let mut response = ResponseHeader::build(StatusCode::PERMANENT_REDIRECT, Some(4))?;
+        response.insert_header(LOCATION, location)?;
+        response.insert_header(CONTENT_LENGTH, 0)?;
+        session.write_response_header(Box::new(response)).await
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Redirect {
+    async fn process_new_http(self: &Arc<Self>, mut session: ServerSession, drain: &ShutdownWatch) -> Option<ReusedHttpStream> {
+        match session.read_request().await {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => {
+                debug!(%error, "no request");
+                if *error.etype() == pingora::ErrorType::InvalidHTTPHeader {
+                    let _ = session.respond_error(StatusCode::BAD_REQUEST.as_u16()).await;
+                }
+                session.shutdown().await;
+                return None;
+            }
+        }
+        if *drain.borrow() {
+            session.set_keepalive(None);
+        }
+        if let Err(error) = self.answer(&mut session).await {
+            debug!(%error, "the client left before its answer");
+            return None;
+        }
+        if let Some(connection) = Connection::of(session.digest()) {
+            connection.set_stage(Stage::Idle);
+        }
+        let settings = HttpPersistentSettings::for_session(&session);
+        let stream = session.finish().await.ok().flatten()?;
+        Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+    }
+}
+
+/// The same resource over https.
+fn location(request: &RequestHeader, host: &str, port: u16) -> HeaderValue {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let target = request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let target = if target.starts_with('/') { target } else { "/" };
+    HeaderValue::try_from(format!("https://{host}{port}{target}")).expect("a checked host and a parsed target have no control characters")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_target_is_kept_and_the_port_is_https_own() {
+        for (target, host, port, expected) in [
+            ("/a/b?c=d&e", "www.example.com", 443, "https://www.example.com/a/b?c=d&e"),
+            ("/", "www.example.com", 8443, "https://www.example.com:8443/"),
+            ("/", "2001:db8::1", 443, "https://[2001:db8::1]/"),
+            ("http://www.example.com/x?y", "www.example.com", 443, "https://www.example.com/x?y"),
+            ("*", "www.example.com", 443, "https://www.example.com/"),
+            ("//evil.example/x", "www.example.com", 443, "https://www.example.com//evil.example/x"),
+        ] {
+            let request = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
+            assert_eq!(location(&request, host, port), expected, "{target}");
+        }
+    }
+}

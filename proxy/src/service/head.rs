@@ -1,0 +1,129 @@
+//! What is checked of a request's head before anything is decided by it.
+
+use causeway_core::route::normal_host;
+use http::{HeaderValue, StatusCode, header};
+use pingora::http::RequestHeader;
+
+use crate::metrics::RefusalReason::{BadRequest, TooLarge};
+use crate::reply::Reply;
+
+/// Bytes of all names and values, with the 32 a line that HTTP/2 counts for overhead (RFC 9113 section 6.5.2). The engine
+/// announces the same for HTTP/2; on HTTP/1.1 it would take 1 MiB.
+const MAX_HEADERS: usize = 64 * 1024;
+
+/// Bytes of path and query.
+const MAX_TARGET: usize = 16 * 1024;
+
+const NO_HOST: Reply = Reply::new(StatusCode::BAD_REQUEST, BadRequest, "the request names no host");
+const BAD_HOST: Reply = Reply::new(StatusCode::BAD_REQUEST, BadRequest, "the request's Host is not a host name");
+const TWO_HOSTS: Reply = Reply::new(StatusCode::BAD_REQUEST, BadRequest, "the request names more than one host");
+const BAD_TARGET: Reply = Reply::new(StatusCode::BAD_REQUEST, BadRequest, "the request's path is not UTF-8 text");
+const LONG_TARGET: Reply = Reply::new(StatusCode::URI_TOO_LONG, TooLarge, "the request's path and query are too long");
+const LONG_HEADERS: Reply =
+    Reply::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, TooLarge, "the request's header fields are too large");
+
+/// Who is asked for: as it came, and in normal form.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// `www.Example.com:8443`
+    pub(crate) authority: HeaderValue,
+    /// `www.example.com`
+    pub(crate) host: String,
+}
+
+/// Checks the sizes, and finds out who is asked for (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
+pub(crate) fn check(request: &RequestHeader) -> Result<Asked, Reply> {
+    if request.raw_path().len() > MAX_TARGET {
+        return Err(LONG_TARGET);
+    }
+    let size: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+    if size > MAX_HEADERS {
+        return Err(LONG_HEADERS);
+    }
+    if !request.raw_path_is_utf8() {
+        return Err(BAD_TARGET);
+    }
+    let authority = authority(request)?;
+    let host = authority.to_str().ok().and_then(normal_host).ok_or(BAD_HOST)?.into_owned();
+    Ok(Asked { authority, host })
+}
+
+/// `:authority`, or the target's in absolute form, and `Host` must agree where both are there.
+fn authority(request: &RequestHeader) -> Result<HeaderValue, Reply> {
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    let (host, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return Err(TWO_HOSTS);
+    }
+    match (request.uri.authority(), host) {
+        (Some(target), Some(host)) if !target.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) => Err(TWO_HOSTS),
+        (Some(target), _) => HeaderValue::from_str(target.as_str()).map_err(|_| BAD_HOST),
+        (None, Some(host)) if !host.is_empty() => Ok(host.clone()),
+        (None, _) => Err(NO_HOST),
+    }
+}
+
+/// The path to route by: `/` where the target is `*` (OPTIONS) or has none.
+pub(crate) fn path(request: &RequestHeader) -> &str {
+    match request.uri.path() {
+        path if path.starts_with('/') => path,
+        _ => "/",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn request(target: &str, headers: &[(&'static str, &str)]) -> RequestHeader {
+        let mut request = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
+        for (name, value) in headers {
+            request.append_header(*name, *value).unwrap();
+        }
+        request
+    }
+
+    fn h2(uri: &str, headers: &[(&'static str, &str)]) -> RequestHeader {
+        let mut request = request("/", headers);
+        request.set_uri(uri.parse().unwrap());
+        request
+    }
+
+    #[test]
+    fn the_host_comes_from_authority_or_host_header() {
+        for (request, authority, host) in [
+            (request("/", &[("host", "WWW.Example.com:8443")]), "WWW.Example.com:8443", "www.example.com"),
+            (request("/", &[("host", "www.example.com.")]), "www.example.com.", "www.example.com"),
+            (h2("https://www.example.com/x", &[]), "www.example.com", "www.example.com"),
+            (h2("https://www.example.com/x", &[("host", "www.EXAMPLE.com")]), "www.example.com", "www.example.com"),
+        ] {
+            let asked = check(&request).unwrap();
+            assert_eq!((asked.authority.to_str().unwrap(), asked.host.as_str()), (authority, host));
+        }
+    }
+
+    #[test]
+    fn no_host_two_hosts_or_nonsense_is_refused() {
+        assert_eq!(check(&request("/", &[])), Err(NO_HOST));
+        assert_eq!(check(&request("/", &[("host", "")])), Err(NO_HOST));
+        assert_eq!(check(&request("/", &[("host", "a.example"), ("host", "b.example")])), Err(TWO_HOSTS));
+        assert_eq!(check(&h2("https://a.example/", &[("host", "b.example")])), Err(TWO_HOSTS));
+        assert_eq!(check(&request("/", &[("host", "not a host")])), Err(BAD_HOST));
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_by_its_own_status() {
+        let long = "x".repeat(MAX_TARGET);
+        assert_eq!(check(&request(&format!("/{long}"), &[("host", "a.example")])), Err(LONG_TARGET));
+        let large = "x".repeat(MAX_HEADERS);
+        assert_eq!(check(&request("/", &[("host", "a.example"), ("x-large", &large)])), Err(LONG_HEADERS));
+    }
+
+    #[test]
+    fn every_target_has_a_path() {
+        for (target, expected) in [("/a?b", "/a"), ("*", "/"), ("http://a.example", "/"), ("http://a.example/b", "/b")] {
+            assert_eq!(path(&request(target, &[])), expected, "{target}");
+        }
+    }
+}

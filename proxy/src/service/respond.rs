@@ -1,0 +1,83 @@
+//! Sending the edge's own answers.
+
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{Method, StatusCode};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::{FailToProxy, Session};
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use tracing::debug;
+
+use super::{Proxy, id};
+use crate::ctx::Ctx;
+use crate::forwarded::X_REQUEST_ID;
+use crate::metrics::RefusalReason;
+use crate::reply::{Format, Reply};
+
+const UNREACHABLE: Reply =
+    Reply::new(StatusCode::BAD_GATEWAY, RefusalReason::Upstream, "the backend could not be reached, or broke off");
+const TIMEOUT: Reply = Reply::new(StatusCode::GATEWAY_TIMEOUT, RefusalReason::Timeout, "the backend did not answer in time");
+const BAD_REQUEST: Reply =
+    Reply::new(StatusCode::BAD_REQUEST, RefusalReason::BadRequest, "the request breaks the rules of HTTP");
+const INTERNAL: Reply =
+    Reply::new(StatusCode::INTERNAL_SERVER_ERROR, RefusalReason::Upstream, "the edge could not forward the request");
+
+impl Proxy {
+    /// Answers a request that goes nowhere.
+    pub(super) async fn refuse(&self, session: &mut Session, ctx: &mut Ctx, reply: Reply) -> Result<()> {
+        self.shared.metrics.refusal(reply.label);
+        ctx.refused = Some(reply.label);
+        send(session.as_downstream_mut(), reply, id(&ctx.request_id)).await
+    }
+
+    /// Answers a request that could not be served, where that is still possible.
+    pub(super) async fn fail(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+        let answer = failure(error);
+        debug!(%error, request = id(&ctx.request_id), "not served");
+        let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
+        let Some(reply) = answer.filter(|_| !begun) else {
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        };
+        // The engine drops an HTTP/1.1 connection behind an error: say so, and let the answer arrive first.
+        session.set_keepalive(None);
+        if let Err(error) = self.refuse(session, ctx, reply).await {
+            debug!(%error, "the client left before its answer");
+        } else if !session.is_http2() {
+            session.as_downstream_mut().shutdown().await;
+        } else if let Err(error) = session.as_downstream_mut().finish_body().await {
+            debug!(%error, "the client left before its answer");
+        }
+        FailToProxy { error_code: reply.status.as_u16(), can_reuse_downstream: false }
+    }
+}
+
+/// The answer to a failure; `None` where nobody is left to answer.
+fn failure(error: &Error) -> Option<Reply> {
+    use ErrorType::{ConnectTimedout, ConnectionClosed, ReadError, ReadTimedout, TLSHandshakeTimedout, WriteError, WriteTimedout};
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Upstream, ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout) => Some(TIMEOUT),
+        (ErrorSource::Upstream, _) => Some(UNREACHABLE),
+        (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed | ReadTimedout | WriteTimedout) => None,
+        (ErrorSource::Downstream, _) => Some(BAD_REQUEST),
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(INTERNAL),
+    }
+}
+
+/// Writes an answer in the form that the client accepts.
+pub(crate) async fn send(session: &mut ServerSession, reply: Reply, request_id: &str) -> Result<()> {
+    let (content_type, body) = reply.body(Format::accepted(&session.req_header().headers), request_id);
+    let mut response = ResponseHeader::build(reply.status, Some(5))?;
+    response.insert_header(CONTENT_TYPE, content_type)?;
+    response.insert_header(CONTENT_LENGTH, body.len())?;
+    response.insert_header(CACHE_CONTROL, "no-store")?;
+    response.insert_header(X_REQUEST_ID, request_id)?;
+    if let Some(seconds) = reply.retry_after() {
+        response.insert_header(RETRY_AFTER, seconds)?;
+    }
+    let bodiless = session.req_header().method == Method::HEAD;
+    session.write_response_header(Box::new(response)).await?;
+    if !bodiless {
+        session.write_response_body(body, true).await?;
+    }
+    Ok(())
+}
