@@ -85,8 +85,11 @@ impl Routes<'_, '_, '_, '_> {
             self.diagnostics.push(complaint(self.fleet, self.version, Severity::Error, field, problem.clone(), remedy));
             problem.into()
         });
-        let route =
-            Arc::new(Route { origin: origin(self.fleet, self.version), backends: Box::new([Backend { weight: 1, target }]) });
+        let route = Arc::new(Route {
+            label: format!("ingress/{}", self.version.name).into(),
+            origin: origin(self.fleet, self.version),
+            backends: Box::new([Backend { weight: 1, target }]),
+        });
         if let Ok(backend) = backend {
             self.made.push((backend.clone(), Arc::clone(&route)));
         }

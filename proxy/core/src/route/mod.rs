@@ -31,6 +31,8 @@ pub struct RouteTable {
 pub struct Route {
     /// Which object said so.
     pub origin: Origin,
+    /// The object's name as metrics and logs have it: `ingress/shop/web`. Made once, since every request needs it.
+    pub label: Arc<str>,
     /// By weight; one entry where it came from an Ingress.
     pub backends: Box<[Backend]>,
 }

@@ -95,6 +95,7 @@ mod tests {
 
     fn table(rules: &[PathMatch]) -> PathTable {
         let route = Route {
+            label: "ingress/ns/x".into(),
             origin: Origin { kind: "Ingress", object: ObjectName::new("ns", "x"), cluster: "aws".parse().unwrap() },
             backends: Box::default(),
         };
