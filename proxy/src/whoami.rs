@@ -12,7 +12,6 @@ mod tests;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +46,41 @@ pub struct Options {
     pub h2c: bool,
 }
 
+/// `causeway whoami`, as typed.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Where to listen; port 0 lets the kernel choose.
+    #[arg(long, env = "WHOAMI_BIND", default_value = "0.0.0.0:8080")]
+    pub bind: SocketAddr,
+    /// Its own name, such as the pod's.
+    #[arg(long, env = "WHOAMI_NAME", default_value = "whoami")]
+    pub name: String,
+    /// The cluster that it runs in.
+    #[arg(long, env = "WHOAMI_CLUSTER")]
+    pub cluster: Option<String>,
+    /// What a browser is shown.
+    #[arg(long, env = "WHOAMI_PAGE", value_enum, default_value_t)]
+    pub page: Page,
+    /// Speak HTTP/2 without TLS only, instead of HTTP/1.1 beside it.
+    #[arg(long)]
+    pub h2c: bool,
+}
+
+impl Args {
+    /// Who this backend is, with the name of the machine that it finds itself on.
+    pub fn options(&self) -> Options {
+        // proc(5); in a pod it is the pod's name. Elsewhere shells tell it.
+        let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::env::var("HOSTNAME"));
+        Options {
+            name: self.name.clone(),
+            cluster: self.cluster.clone(),
+            hostname: hostname.unwrap_or_default().trim().to_owned(),
+            page: self.page,
+            h2c: self.h2c,
+        }
+    }
+}
+
 /// What `/` and every other path answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Page {
@@ -60,7 +94,7 @@ pub enum Page {
 /// Serves a bound socket until `shutdown` ends, then lets begun requests finish.
 ///
 /// A request that comes while shutting down is refused with `Connection: close` or GOAWAY, as the protocol has it.
-pub async fn serve(listener: TcpListener, options: Options, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, options: Options, shutdown: impl Future<Output = ()>) {
     let options = Arc::new(options);
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -82,8 +116,9 @@ pub async fn serve(listener: TcpListener, options: Options, shutdown: impl Futur
             },
             () = &mut shutdown => break,
         };
-        // Small answers are the rule here, and their latency is what is measured.
-        stream.set_nodelay(true)?;
+        // Small answers are the rule here, and their latency is what is measured. A connection that is gone already
+        // cannot be told, which is no matter.
+        let _ = stream.set_nodelay(true);
         let options = Arc::clone(&options);
         let service = service_fn(move |request| respond(Arc::clone(&options), remote, request));
         let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
@@ -96,7 +131,6 @@ pub async fn serve(listener: TcpListener, options: Options, shutdown: impl Futur
     drop(listener);
     // Whoever waits longer than this has asked for it with `wait`.
     let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, connections.shutdown()).await;
-    Ok(())
 }
 
 async fn respond(options: Arc<Options>, remote: SocketAddr, request: Request<Incoming>) -> Result<answer::Answer, Infallible> {

@@ -169,6 +169,29 @@ impl From<u16> for Status {
     }
 }
 
+/// A name out of the fleet's objects as a label value. The encoder writes values as they are, so that a quote in a
+/// file's name would break the whole exposition: `OpenMetrics` 1.0 wants these three escaped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name<'a>(pub(super) &'a str);
+
+impl EncodeLabelValue for Name<'_> {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+        for piece in self.0.split_inclusive(['\\', '"', '\n']) {
+            let (plain, special) = match piece.char_indices().next_back() {
+                Some((at, c @ ('\\' | '"' | '\n'))) => (&piece[..at], Some(c)),
+                _ => (piece, None),
+            };
+            encoder.write_str(plain)?;
+            match special {
+                Some('\n') => encoder.write_str("\\n")?,
+                Some(c) => write!(encoder, "\\{c}")?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The label of a TLS version, or of a handshake that did not get as far.
 pub(super) fn tls_version(version: Option<TlsVersion>) -> &'static str {
     match version {

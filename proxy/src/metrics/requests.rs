@@ -17,7 +17,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use super::histogram::Latencies;
-use super::labels::Status;
+use super::labels::{Name, Status};
 
 /// The label of a request without a route, or without a cluster.
 const NONE: &str = "none";
@@ -124,7 +124,7 @@ impl Requests {
             for status in Status::ALL {
                 let count = series.statuses[*status as usize].load(Relaxed);
                 if count > 0 {
-                    let labels = [("route", route), ("cluster", series.cloud.label()), ("status", status.as_str())];
+                    let labels = [("route", Name(route)), ("cluster", series.cloud.label()), ("status", Name(status.as_str()))];
                     metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
                 }
             }
@@ -138,7 +138,7 @@ impl Requests {
         for (route, series) in table.series() {
             let observed = series.latencies.observed();
             if observed.count > 0 {
-                let labels = [("route", route), ("cluster", series.cloud.label())];
+                let labels = [("route", Name(route)), ("cluster", series.cloud.label())];
                 let mut family = metric.encode_family(&labels)?;
                 family.encode_histogram::<NoLabelSet>(observed.sum, observed.count, &observed.buckets, None)?;
             }
@@ -151,7 +151,7 @@ impl Requests {
         let mut metric = encoder.encode_descriptor("cloud_bytes", help, None, MetricType::Counter)?;
         for cloud in table.clouds.iter().filter(|cloud| cloud.cluster.is_some()) {
             for (direction, bytes) in [("request", &cloud.received), ("response", &cloud.sent)] {
-                let labels = [("home", self.home.as_str()), ("cluster", cloud.label()), ("direction", direction)];
+                let labels = [("home", Name(self.home.as_str())), ("cluster", cloud.label()), ("direction", Name(direction))];
                 metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&bytes.load(Relaxed), None)?;
             }
         }
@@ -168,8 +168,8 @@ impl Table {
 }
 
 impl Cloud {
-    fn label(&self) -> &str {
-        self.cluster.as_ref().map_or(NONE, ClusterId::as_str)
+    fn label(&self) -> Name<'_> {
+        Name(self.cluster.as_ref().map_or(NONE, ClusterId::as_str))
     }
 }
 

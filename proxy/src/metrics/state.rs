@@ -16,7 +16,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
 use prometheus_client::metrics::MetricType;
 
-use super::labels::CertificateSource;
+use super::labels::{CertificateSource, Name};
 
 const STATES: [&str; 3] = ["syncing", "synced", "stale"];
 
@@ -101,7 +101,7 @@ fn gauge<'a, const N: usize, V: EncodeGaugeValue>(
 ) -> fmt::Result {
     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (labels, value) in values {
-        metric.encode_family(&labels)?.encode_gauge(&value)?;
+        metric.encode_family(&labels.map(|(label, value)| (label, Name(value))))?.encode_gauge(&value)?;
     }
     Ok(())
 }

@@ -106,6 +106,14 @@ fn counts_outlive_a_new_snapshot_and_go_with_their_route() {
 }
 
 #[test]
+fn a_name_cannot_break_out_of_its_label() {
+    let metrics = metrics();
+    metrics.publish_routes(&[], ["a\"} 1\n\\b".into()].into_iter());
+    metrics.series(Some("a\"} 1\n\\b"), None).record(&ok(1));
+    has(&metrics.encode(), r#"causeway_requests_total{route="a\"} 1\n\\b",cluster="none",status="2xx"} 1"#);
+}
+
+#[test]
 fn an_answer_of_the_edge_itself_crosses_no_cloud() {
     let metrics = metrics();
     metrics.series(None, None).record(&Outcome { status: Status::from(404), ..ok(1) });

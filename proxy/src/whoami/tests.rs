@@ -13,7 +13,7 @@ use super::*;
 struct Running {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
-    ended: JoinHandle<io::Result<()>>,
+    ended: JoinHandle<()>,
 }
 
 async fn start(options: Options) -> Running {
@@ -123,6 +123,19 @@ async fn wait_delays_the_answer_and_shutdown_lets_it_come() {
     assert_eq!(status, 200);
     assert!(begun.elapsed() >= Duration::from_secs(2));
     server.stop.send(()).unwrap();
-    server.ended.await.unwrap().unwrap();
+    server.ended.await.unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[test]
+fn the_command_line_makes_the_options() {
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+    let cli = <Cli as clap::Parser>::parse_from(["x", "--name", "web-1", "--cluster", "aws", "--page", "wordpress", "--h2c"]);
+    let options = cli.args.options();
+    assert_eq!((&*options.name, options.cluster.as_deref()), ("web-1", Some("aws")));
+    assert_eq!((options.page, options.h2c), (Page::Wordpress, true));
 }
