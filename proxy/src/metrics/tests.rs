@@ -90,7 +90,7 @@ fn what_a_client_names_never_becomes_a_label() {
 fn counts_outlive_a_new_snapshot_and_go_with_their_route() {
     let metrics = metrics();
     let (azure, google) = (cluster("azure"), cluster("google"));
-    metrics.publish_routes(&[azure.clone()], ["a".into(), "b".into()].into_iter());
+    metrics.publish_routes(std::slice::from_ref(&azure), ["a".into(), "b".into()].into_iter());
     let begun = metrics.series(Some("a"), Some(&azure));
     metrics.series(Some("b"), Some(&azure)).record(&ok(1));
     metrics.publish_routes(&[google.clone(), azure.clone()], ["a".into()].into_iter());
