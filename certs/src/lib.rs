@@ -1,1 +1,36 @@
-//! placeholder
+//! The certificates of an edge: from PEM bytes to the rustls configuration that answers one client.
+//!
+//! ```text
+//! PEM bytes --from_pem--> Certificate --offered for hosts--> CertIndex --publish--> CertCell
+//!                                                                                      |
+//!                             ClientHello's name --server_config_for--> ServerConfig + Served
+//! ```
+//!
+//! This crate knows no Kubernetes: whoever reads Secrets hands their bytes over as an [`Offer`], together with the
+//! hosts that the Secret's namespace may speak for. Everything but [`files`] is free of IO, and `now` is always an
+//! argument, in seconds of Unix time. Private keys enter through [`Certificate::from_pem`] and never leave again.
+
+mod certificate;
+mod chain;
+mod error;
+pub mod files;
+mod index;
+mod names;
+mod pem;
+mod problem;
+mod resolver;
+mod self_signed;
+mod store;
+#[cfg(test)]
+mod testing;
+mod tls;
+
+pub use certificate::{Certificate, Fingerprint, Validity};
+pub use error::{CertError, Part};
+pub use index::{Allowed, CertIndex, Choice, DefaultOffer, IndexEntry, Match, Offer};
+pub use pem::PemPair;
+pub use problem::{Problem, Severity};
+pub use resolver::{Served, server_config_for};
+pub use self_signed::{default_certificate, self_signed};
+pub use store::{CertCell, CertPublisher};
+pub use tls::{ServerTls, process_tickets};

@@ -1,0 +1,153 @@
+//! One certificate with its key, checked once and ready to serve.
+
+use std::fmt;
+use std::sync::Arc;
+
+use causeway_config::{HostPattern, TlsVersion};
+use rustls::ServerConfig;
+use rustls::sign::CertifiedKey;
+use sha2::{Digest, Sha256};
+
+use crate::error::CertError;
+use crate::names::Names;
+use crate::tls::ServerTls;
+use crate::{chain, pem};
+
+/// A chain whose key belongs to it, with what the index asks of it and the configurations that serve it.
+///
+/// Being out of its validity is no error here: an expired certificate still beats the default one, since it tells the
+/// client truly what is wrong.
+pub struct Certificate {
+    key: Arc<CertifiedKey>,
+    names: Names,
+    validity: Validity,
+    fingerprint: Fingerprint,
+    from_1_2: Arc<ServerConfig>,
+    from_1_3: Arc<ServerConfig>,
+}
+
+impl Certificate {
+    /// Reads a chain and its key from PEM text.
+    ///
+    /// The server's own certificate is the one that the key belongs to, wherever it stands; the others are put in
+    /// order behind it. The copies of the key that are made on the way are wiped.
+    pub fn from_pem(cert_pem: &[u8], key_pem: &[u8], tls: &ServerTls) -> Result<Self, CertError> {
+        let given = pem::chain(cert_pem)?;
+        let key_der = pem::key(key_pem)?;
+        let key = tls
+            .provider()
+            .key_provider
+            .load_private_key(key_der.clone_key())
+            .map_err(|e| CertError::BadKey { reason: e.to_string() })?;
+        let chain = {
+            let spki = key.public_key().ok_or_else(|| CertError::BadKey { reason: "its public half is unknown".into() })?;
+            chain::order(&given, &spki)?
+        };
+
+        // The faults of a leaf are reported by its place in the text, and it may have moved to the front.
+        let position = 1 + given.iter().position(|der| *der == chain[0]).expect("the chain was ordered from what was given");
+        let leaf = chain::parse(&chain[0], position)?;
+        let names = Names::of(&leaf).map_err(|reason| CertError::BadCertificate { position, reason })?;
+        let validity =
+            Validity { not_before: leaf.validity().not_before.timestamp(), not_after: leaf.validity().not_after.timestamp() };
+        let fingerprint = Fingerprint(Sha256::digest(&chain[0]).into());
+
+        let key = Arc::new(CertifiedKey::new(chain, key));
+        Ok(Self {
+            from_1_2: tls.config(&key, TlsVersion::V1_2),
+            from_1_3: tls.config(&key, TlsVersion::V1_3),
+            key,
+            names,
+            validity,
+            fingerprint,
+        })
+    }
+
+    /// The DNS names it is for, sorted: [`HostPattern::Exact`] and [`HostPattern::Wildcard`] only.
+    pub fn names(&self) -> &[HostPattern] {
+        &self.names.hosts
+    }
+
+    /// Whether a client that asked for `host` takes it. Upper case and a trailing dot make no difference; a wildcard
+    /// stands for one label; an IP address needs an IP name.
+    pub fn covers(&self, host: &str) -> bool {
+        self.names.cover(host)
+    }
+
+    /// From when until when it is valid.
+    pub fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    /// Its identity in logs and metrics.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The chain and the key, as rustls takes them.
+    pub fn certified_key(&self) -> &Arc<CertifiedKey> {
+        &self.key
+    }
+
+    /// What serves it to clients that speak `min` or newer. The same `Arc` each time.
+    pub fn server_config(&self, min: TlsVersion) -> &Arc<ServerConfig> {
+        match min {
+            TlsVersion::V1_2 => &self.from_1_2,
+            TlsVersion::V1_3 => &self.from_1_3,
+        }
+    }
+}
+
+/// Two certificates are the same when they send the same chain: an equal leaf means an equal key.
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.key.cert == other.key.cert
+    }
+}
+
+impl Eq for Certificate {}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("names", &self.names)
+            .field("validity", &self.validity)
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// From when until when a certificate is valid, both ends included (RFC 5280 section 4.1.2.5), in seconds of Unix time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// Its first second.
+    pub not_before: i64,
+    /// Its last second.
+    pub not_after: i64,
+}
+
+impl Validity {
+    /// Whether `now` lies within.
+    pub fn contains(&self, now: i64) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
+}
+
+/// The SHA-256 of the leaf's DER; shown in lower-case hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests;
