@@ -48,7 +48,8 @@ mod tests {
     #[test]
     fn only_addresses_and_the_fleet_wait_for_a_restart() {
         let old = config("clusters: {a: {}}");
-        let live = "clusters: {b: {}}\nhosts: {x.example: {}}\nupstream: {attempts: 1}\nlisten: {https: {forwardedFor: [10.0.0.0/8]}}";
+        let live =
+            "clusters: {b: {}}\nhosts: {x.example: {}}\nupstream: {attempts: 1}\nlisten: {https: {forwardedFor: [10.0.0.0/8]}}";
         assert_eq!(restart_needed(&old, &config(live)), [""; 0]);
         let all = "clusters: {a: {}}\nfleet: {name: b, tls: {ca: a, cert: b, key: c}}\n\
                    listen: {http: off, https: {bind: '0.0.0.0:1'}, health: {bind: '0.0.0.0:2'}, admin: {bind: '127.0.0.1:3'}}";

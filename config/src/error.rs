@@ -6,6 +6,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::tree::shorten;
+
 /// At most so many faults are kept; a file with more is not a configuration with typos.
 pub const MAX_FAULTS: usize = 100;
 
@@ -81,7 +83,7 @@ impl ConfigErrors {
 
     /// Keeps the first [`MAX_FAULTS`] by place. `errors` must not be empty.
     pub(crate) fn collected(file: &Path, mut errors: Vec<Fault>, uncollected: usize) -> Self {
-        errors.sort_by(|a, b| (a.line, a.column).cmp(&(b.line, b.column)));
+        errors.sort_by_key(|fault| (fault.line, fault.column));
         let omitted = uncollected + errors.len().saturating_sub(MAX_FAULTS);
         errors.truncate(MAX_FAULTS);
         Self { file: file.into(), errors, omitted }
@@ -127,8 +129,8 @@ impl std::error::Error for ConfigErrors {}
 
 /// The nearest of `known` to a misspelt `name`, if any is near enough that the slip explains it.
 pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // One slip in a short name, one in three letters of a long one; beyond that a guess misleads more than it helps.
-    let tolerance = (name.chars().count() / 3).max(1);
+    // One slip in a short name, one in four letters of a long one; beyond that a guess misleads more than it helps.
+    let tolerance = (name.chars().count() / 4).max(1);
     if name.len() > 100 {
         return None;
     }
@@ -153,7 +155,7 @@ pub(crate) fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, 
 pub(crate) fn enumerate<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 20;
     let items: Vec<_> = items.into_iter().collect();
-    let quoted: Vec<_> = items.iter().take(SHOWN).map(|item| format!("`{item}`")).collect();
+    let quoted: Vec<_> = items.iter().take(SHOWN).map(|item| format!("`{}`", shorten(item))).collect();
     match (items.len().saturating_sub(SHOWN), quoted.as_slice()) {
         (0, []) => "none".to_owned(),
         (0, [only]) => only.clone(),

@@ -226,7 +226,11 @@ mod tests {
         assert_eq!("us-ca".parse::<Subdivision>().unwrap().as_str(), "US-CA");
         assert_eq!("eu".parse::<Continent>().unwrap().to_string(), "EU");
         assert!("DEU".parse::<Country>().is_err() && "D1".parse::<Country>().is_err() && "".parse::<Country>().is_err());
-        assert!("US".parse::<Subdivision>().is_err() && "US-".parse::<Subdivision>().is_err() && "US-CALI".parse::<Subdivision>().is_err());
+        assert!(
+            "US".parse::<Subdivision>().is_err()
+                && "US-".parse::<Subdivision>().is_err()
+                && "US-CALI".parse::<Subdivision>().is_err()
+        );
     }
 
     proptest! {

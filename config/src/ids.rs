@@ -64,7 +64,7 @@ text_newtype!(ClusterId);
 impl FromStr for ClusterId {
     type Err = InvalidName;
     fn from_str(s: &str) -> Result<Self, InvalidName> {
-        if is_label(s) && !s.bytes().any(|b| b.is_ascii_uppercase()) {
+        if is_lower_label(s) {
             Ok(Self(s.into()))
         } else {
             Err(InvalidName::new(
@@ -106,7 +106,9 @@ impl FromStr for HostName {
         }
         // The last label of a name is never a number, so that no address can hide in one (RFC 1123 section 2.1).
         if name.rsplit('.').next().is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit())) {
-            return invalid("an IPv4 address has four numbers from 0 to 255 without leading zeros; a name does not end in a number");
+            return invalid(
+                "an IPv4 address has four numbers from 0 to 255 without leading zeros; a name does not end in a number",
+            );
         }
         Ok(Self(name.into()))
     }
@@ -218,7 +220,7 @@ impl FromStr for ObjectName {
     type Err = InvalidName;
     fn from_str(s: &str) -> Result<Self, InvalidName> {
         match s.split_once('/') {
-            Some((namespace, name)) if is_label(namespace) && is_domain(name) => Ok(Self::new(namespace, name)),
+            Some((namespace, name)) if is_lower_label(namespace) && is_domain(name) => Ok(Self::new(namespace, name)),
             _ => Err(InvalidName::new(s, "an object's name", "write `namespace/name`")),
         }
     }
@@ -263,7 +265,7 @@ impl FromStr for Owner {
     fn from_str(s: &str) -> Result<Self, InvalidName> {
         let invalid = || InvalidName::new(s, "an owner", "write `cluster/namespace`, or `*/namespace` for any cluster");
         let (cluster, namespace) = s.split_once('/').ok_or_else(invalid)?;
-        if !is_label(namespace) {
+        if !is_lower_label(namespace) {
             return Err(invalid());
         }
         let cluster = match cluster {
@@ -297,6 +299,11 @@ pub(crate) fn is_label(s: &str) -> bool {
         && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         && !s.starts_with('-')
         && !s.ends_with('-')
+}
+
+/// A label as Kubernetes has them in names: without upper case.
+pub(crate) fn is_lower_label(s: &str) -> bool {
+    is_label(s) && !s.bytes().any(|b| b.is_ascii_uppercase())
 }
 
 /// A sequence of labels, at most 253 bytes. Underscores are let through inside labels: real host names have them.

@@ -122,7 +122,7 @@ pub struct Cluster {
     pub peers: Option<Peers>,
     /// Addresses that its pods may have; endpoints outside are refused when set, and `direct` needs it.
     pub pod_cidrs: Vec<IpNet>,
-    /// Whether endpoint addresses in 127.0.0.0/8 and ::1 are taken. For demonstrations on one machine only.
+    /// Whether endpoint addresses in 127.0.0.0/8 and `::1` are taken. For demonstrations on one machine only.
     pub allow_loopback: bool,
     /// Which hosts it may claim; `None`: any.
     pub may_serve: Option<Vec<HostPattern>>,

@@ -24,11 +24,11 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::error::{ConfigErrors, Fault, FaultKind};
-use crate::ids::is_label;
+use crate::ids::is_lower_label;
 use crate::model::{AccessLog, Config, Fleet, FleetTls, Responses, Sameness};
 use crate::raw::{RawConfig, RawFleetTls};
-use crate::tree::build::build;
-use crate::tree::{Kind, NodeId, Tree, de};
+use crate::tree::build::{Built, build};
+use crate::tree::{Kind, NodeId, Tree, de, shorten};
 use report::Report;
 
 /// The largest file that is read, in bytes: a thousand hosts with policies take a tenth of it, and a `ConfigMap` holds
@@ -88,8 +88,13 @@ pub fn load(path: &Path) -> Result<Parsed, ConfigErrors> {
 /// Parses `bytes`. `file` names them in errors, and relative paths in them start from its folder.
 pub fn parse(bytes: &[u8], file: &Path) -> Result<Parsed, ConfigErrors> {
     let text = decode(bytes).map_err(|fault| ConfigErrors::one(file, fault))?;
-    let (tree, duplicates) = build(text).map_err(|fault| ConfigErrors::one(file, fault))?;
-    let report = Report::new(&tree, duplicates);
+    let Built { tree, duplicates } = build(text).map_err(|fault| ConfigErrors::one(file, fault))?;
+    let report = Report::new(&tree);
+    for (second, first) in duplicates {
+        let (name, line) = (shorten(tree.text(second).unwrap_or_default()), tree.position(first).0);
+        let message = format!("`{name}` stands here a second time; the first is in line {line}");
+        report.fault(second, FaultKind::DuplicateKey, message, "keep one of the two");
+    }
     let raw = de::read::<RawConfig>(&report);
     let base = file.parent().unwrap_or(Path::new(""));
     let config = raw.get().map(|raw| Check::new(&report, base, raw).config(raw));
@@ -139,7 +144,9 @@ fn hash(tree: &Tree) -> ConfigHash {
             }
             Kind::List(items) => {
                 head(to, b'l', items.len());
-                items.iter().for_each(|item| feed(tree, *item, to));
+                for item in items {
+                    feed(tree, *item, to);
+                }
             }
             Kind::Map(entries) => {
                 head(to, b'm', entries.len());
@@ -166,7 +173,8 @@ struct Check<'a> {
 
 impl<'a> Check<'a> {
     fn new(report: &'a Report<'a>, base: &'a Path, raw: &'a RawConfig) -> Self {
-        let names = raw.clusters.get().map(|c| c.0.iter().filter_map(|(name, _)| name.get().map(String::as_str)).collect());
+        let clusters = raw.clusters.get().filter(|clusters| clusters.0.len() <= clusters::MAX_CLUSTERS);
+        let names = clusters.map(|c| c.0.iter().filter_map(|(name, _)| name.get().map(String::as_str)).collect());
         Self { report, base, names }
     }
 
@@ -198,11 +206,11 @@ impl<'a> Check<'a> {
         let name = fleet.and_then(|f| f.name.given()).map_or_else(
             || "causeway".to_owned(),
             |(at, name)| {
-                if !is_label(name) || name.bytes().any(|b| b.is_ascii_uppercase()) {
+                if !is_lower_label(name) {
                     self.report.fault(
                         at,
                         FaultKind::BadValue,
-                        format!("`{}` is not a fleet's name", crate::tree::shorten(name)),
+                        format!("`{}` is not a fleet's name", shorten(name)),
                         "use 1 to 63 lower-case letters, digits and inner hyphens, such as `shop`",
                     );
                 }

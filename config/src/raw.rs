@@ -17,14 +17,13 @@ pub use crate::tree::de::At;
 /// One configuration for every edge of a fleet.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(title = "Causeway configuration")]
+#[schemars(title = "Causeway configuration", extend("required" = ["clusters"]))]
 pub struct RawConfig {
     /// The fleet's name, and the certificates by which its edges know each other.
     pub fleet: At<RawFleet>,
     /// Where an edge listens. Addresses take effect with a restart.
     pub listen: At<RawListen>,
     /// The Kubernetes clusters, by name. Their order breaks ties: earlier ones win.
-    #[schemars(required)]
     pub clusters: At<Entries<RawCluster>>,
     /// Where clients are, and which clusters they prefer.
     pub geo: At<RawGeo>,
@@ -59,15 +58,13 @@ pub struct RawFleet {
 /// PEM files for mutual TLS between edges.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("required" = ["ca", "cert", "key"]))]
 pub struct RawFleetTls {
     /// The trusted authorities.
-    #[schemars(required)]
     pub ca: At<String>,
     /// This edge's certificate, leaf first.
-    #[schemars(required)]
     pub cert: At<String>,
     /// The certificate's key.
-    #[schemars(required)]
     pub key: At<String>,
 }
 
@@ -180,7 +177,7 @@ pub struct RawCluster {
     /// Networks of this cluster's pods; endpoints outside are refused. `direct` needs it.
     #[serde(rename = "podCIDRs")]
     pub pod_cidrs: At<Vec<At<String>>>,
-    /// Take endpoint addresses in 127.0.0.0/8 and ::1: for demonstrations on one machine only. Default: false.
+    /// Take endpoint addresses in 127.0.0.0/8 and `::1`: for demonstrations on one machine only. Default: false.
     pub allow_loopback_endpoints: At<bool>,
     /// The hosts that this cluster may claim. Default: any.
     pub may_serve: At<Vec<At<String>>>,
@@ -207,12 +204,13 @@ pub enum RawLocation {
 /// A point on the globe, in degrees (WGS 84).
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("required" = ["lat", "lon"]))]
 pub struct RawCoordinates {
     /// North is positive; -90 to 90.
-    #[schemars(required, range(min = -90, max = 90))]
+    #[schemars(range(min = -90, max = 90))]
     pub lat: At<f64>,
     /// East is positive; -180 to 180.
-    #[schemars(required, range(min = -180, max = 180))]
+    #[schemars(range(min = -180, max = 180))]
     pub lon: At<f64>,
 }
 
@@ -241,9 +239,9 @@ pub enum RawReachWord {
 /// `direct`, with settings.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("required" = ["direct"]))]
 pub struct RawReachSettings {
     /// By pod address, over a flat network.
-    #[schemars(required)]
     pub direct: At<RawDirect>,
 }
 
@@ -382,12 +380,11 @@ pub enum RawTlsVersion {
 /// A certificate and its key in PEM files.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("required" = ["cert", "key"]))]
 pub struct RawCertFile {
     /// The chain, leaf first.
-    #[schemars(required)]
     pub cert: At<String>,
     /// The key.
-    #[schemars(required)]
     pub key: At<String>,
 }
 

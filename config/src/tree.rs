@@ -111,15 +111,24 @@ fn segment(key: &str) -> String {
     if !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
         key.to_owned()
     } else {
-        format!("{:?}", shorten(key))
+        format!("\"{}\"", shorten(key))
     }
 }
 
-/// What may stand in a message of a text that somebody else wrote.
+/// What may stand in a message of a text that somebody else wrote: little of it, and nothing that moves a terminal's cursor
+/// or begins a new line of a log.
 pub(crate) fn shorten(text: &str) -> String {
     const SHOWN: usize = 60;
-    match text.char_indices().nth(SHOWN) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
+    let mut shown = String::new();
+    for c in text.chars().take(SHOWN) {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
     }
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
 }

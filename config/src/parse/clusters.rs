@@ -17,7 +17,10 @@ use crate::regions;
 use crate::tree::{NodeId, Tree, shorten};
 
 /// One hour: long enough for an upgrade of a control plane, short enough that pod addresses are rarely reused.
-const DEFAULT_MAX_STALE: Duration = Duration::from_secs(3600);
+const DEFAULT_MAX_STALE: Duration = Duration::from_hours(1);
+
+/// The largest fleet. Every edge watches every cluster, and some checks compare each with each.
+pub(super) const MAX_CLUSTERS: usize = 1000;
 
 impl Check<'_> {
     pub(super) fn clusters(&self, raw: &At<Entries<RawCluster>>) -> Vec<Cluster> {
@@ -27,6 +30,11 @@ impl Check<'_> {
         };
         if entries.is_empty() {
             self.report.fault(at, FaultKind::BadValue, "`clusters` names no cluster", "name at least one, such as `home: {}`");
+        }
+        if entries.len() > MAX_CLUSTERS {
+            let message = format!("`clusters` names {} clusters, and a fleet has at most {MAX_CLUSTERS}", entries.len());
+            self.report.fault(at, FaultKind::TooLarge, message, "divide them into several fleets");
+            return Vec::new();
         }
         let clusters: Vec<_> = entries.iter().filter_map(|(name, raw)| self.cluster(name, raw, entries.len() > 1)).collect();
         self.warn_overlaps(&clusters, entries);
@@ -138,7 +146,10 @@ impl Check<'_> {
             None | Some((_, RawReach::Word(RawReachWord::Edge))) => return Reach::Edge,
             Some((_, RawReach::Word(RawReachWord::Direct))) => Reach::Direct { plaintext: false },
             Some((at, RawReach::Settings(settings))) => {
-                self.need(at, "direct", &settings.direct, "write `edge`, `direct` or `{direct: {plaintext: true}}`");
+                if !settings.direct.is_given() {
+                    self.need(at, "direct", &settings.direct, "write `edge`, `direct` or `{direct: {plaintext: true}}`");
+                    return Reach::Edge;
+                }
                 let plaintext = settings.direct.get().map(|d| &d.plaintext);
                 if let Some((at, true)) = plaintext.and_then(At::given) {
                     self.report.warn(

@@ -22,7 +22,10 @@ impl Check<'_> {
                 self.report.fault(
                     key.node(),
                     FaultKind::Conflict,
-                    format!("the network `{net}` stands here a second time; the first is in line {}", self.report.tree.position(first).0),
+                    format!(
+                        "the network `{net}` stands here a second time; the first is in line {}",
+                        self.report.tree.position(first).0
+                    ),
                     "keep one of the two",
                 );
             }

@@ -50,7 +50,13 @@ impl Check<'_> {
         if let (Some(allow), Some(prefer)) = (&allow, &prefer) {
             self.warn_outside(raw.prefer.node_or(at), allow, prefer);
         }
-        HostPolicy { owners: self.owners(&raw.owners), allow, terminate, prefer, min_tls: raw.min_tls.get().map(version) }
+        HostPolicy {
+            owners: self.owners(&raw.owners),
+            allow,
+            terminate,
+            prefer,
+            min_tls: raw.min_tls.get().copied().map(version),
+        }
     }
 
     fn owners(&self, raw: &At<Vec<At<String>>>) -> Vec<Owner> {

@@ -9,6 +9,9 @@ use crate::model::{ClientListener, Listen, ProxyProtocol, ProxyProtocolMode};
 use crate::raw::{At, RawBind, RawClientListener, RawListen, RawListener, RawMaybe, RawProxyProtocol, RawProxyProtocolMode};
 use crate::tree::NodeId;
 
+/// Addresses of one listener; each is a socket, and each is compared with each.
+const MAX_ADDRESSES: usize = 64;
+
 /// The addresses of all listeners so far, to find two that want the same.
 #[derive(Default)]
 struct Bound {
@@ -65,7 +68,9 @@ impl Check<'_> {
         bound: &mut Bound,
     ) -> ClientListener {
         let bind = self.bind(raw.map(|l| &l.bind), name, default, bound);
-        let Some(raw) = raw else { return ClientListener { bind, proxy_protocol: ProxyProtocol::default(), forwarded_for: vec![] } };
+        let Some(raw) = raw else {
+            return ClientListener { bind, proxy_protocol: ProxyProtocol::default(), forwarded_for: vec![] };
+        };
         let forwarded_for = self.list(&raw.forwarded_for, network).unwrap_or_default();
         if forwarded_for.iter().any(is_everybody) {
             self.warn_everybody(raw.forwarded_for.node());
@@ -80,7 +85,8 @@ impl Check<'_> {
             Some(RawProxyProtocolMode::Optional) => ProxyProtocolMode::Optional,
             Some(RawProxyProtocolMode::Required) => ProxyProtocolMode::Required,
         };
-        let names_somebody = raw.from.get().is_some_and(|from| !from.is_empty()) || (raw.from.is_given() && raw.from.get().is_none());
+        let names_somebody =
+            raw.from.get().is_some_and(|from| !from.is_empty()) || (raw.from.is_given() && raw.from.get().is_none());
         if mode != ProxyProtocolMode::Off && !names_somebody {
             self.report.fault(
                 raw.from.node_or(at),
@@ -125,8 +131,12 @@ impl Check<'_> {
         if texts.is_empty() {
             self.report.fault(at, FaultKind::BadValue, "this list has no address", "name one, or remove `bind` for the default");
         }
+        if texts.len() > MAX_ADDRESSES {
+            let message = format!("this list has {} addresses, and a listener at most {MAX_ADDRESSES}", texts.len());
+            self.report.fault(at, FaultKind::TooLarge, message, "bind `0.0.0.0` and `[::]` to listen on every address");
+        }
         let mut sockets = Vec::new();
-        for text in texts {
+        for text in texts.iter().take(MAX_ADDRESSES) {
             if let Some(socket) = self.value(text, socket) {
                 self.claim(name, Some(text.node()), socket, bound);
                 sockets.push(socket);
@@ -140,7 +150,8 @@ impl Check<'_> {
         if let Some((other_name, other_at, other)) = other {
             // Defaults do not clash with each other, so one of the two was written down; the later one is shown.
             if let Some(shown) = at.or(*other_at) {
-                let what = if at.is_some() { format!("`{socket}`") } else { format!("the default of listen.{name}, `{socket}`,") };
+                let what =
+                    if at.is_some() { format!("`{socket}`") } else { format!("the default of listen.{name}, `{socket}`,") };
                 self.report.fault(
                     shown,
                     FaultKind::Conflict,

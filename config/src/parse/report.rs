@@ -14,8 +14,8 @@ pub(crate) struct Report<'t> {
 }
 
 impl<'t> Report<'t> {
-    pub(crate) fn new(tree: &'t Tree, faults: Vec<Fault>) -> Self {
-        Self { tree, faults: RefCell::new(faults), warnings: RefCell::default(), omitted: Cell::new(0) }
+    pub(crate) fn new(tree: &'t Tree) -> Self {
+        Self { tree, faults: RefCell::default(), warnings: RefCell::default(), omitted: Cell::new(0) }
     }
 
     /// Notes what makes the configuration invalid.

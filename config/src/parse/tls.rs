@@ -13,7 +13,7 @@ impl Check<'_> {
         let Some(raw) = raw.get() else { return Tls::default() };
         let files = raw.files.get().map(Vec::as_slice).unwrap_or_default();
         Tls {
-            min_version: raw.min_version.get().map(version).unwrap_or_default(),
+            min_version: raw.min_version.get().copied().map(version).unwrap_or_default(),
             files: files
                 .iter()
                 .filter_map(At::given)
@@ -62,7 +62,7 @@ impl Check<'_> {
     }
 }
 
-pub(super) fn version(raw: &RawTlsVersion) -> TlsVersion {
+pub(super) fn version(raw: RawTlsVersion) -> TlsVersion {
     match raw {
         RawTlsVersion::V1_2 => TlsVersion::V1_2,
         RawTlsVersion::V1_3 => TlsVersion::V1_3,

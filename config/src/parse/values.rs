@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::Check;
 use crate::error::{FaultKind, enumerate, suggest};
-use crate::ids::{ClusterId, InvalidName, is_domain, is_label};
+use crate::ids::{ClusterId, InvalidName, is_domain, is_lower_label};
 use crate::raw::At;
 use crate::tree::{NodeId, shorten};
 
@@ -91,7 +91,7 @@ pub(super) fn class_name(text: &str) -> Result<String, Refusal> {
 
 /// A namespace of Kubernetes.
 pub(super) fn namespace(text: &str) -> Result<String, Refusal> {
-    object_part(text, "a namespace", is_label)
+    object_part(text, "a namespace", is_lower_label)
 }
 
 fn object_part(text: &str, what: &str, valid: fn(&str) -> bool) -> Result<String, Refusal> {
@@ -172,7 +172,12 @@ pub(super) fn socket(text: &str) -> Result<SocketAddr, Refusal> {
             (Some(port), _) => format!("write `0.0.0.0:{port}` for every IPv4 address, `[::]:{port}` for every IPv6 one"),
             (_, Ok(IpAddr::V4(ip))) => format!("add the port: `{ip}:443`"),
             (_, Ok(IpAddr::V6(ip))) => format!("write it in brackets, with a port: `[{ip}]:443`"),
-            _ => "write an IP address and a port, such as `0.0.0.0:443` or `[::]:443`; host names are not resolved here".to_owned(),
+            _ if text.rsplit_once(':').is_some_and(|(ip, _)| ip.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()) => {
+                "a port is a number from 0 to 65535".to_owned()
+            }
+            _ => {
+                "write an IP address and a port, such as `0.0.0.0:443` or `[::]:443`; host names are not resolved here".to_owned()
+            }
         };
         (message, remedy)
     })
@@ -196,7 +201,10 @@ pub(super) fn dns_name(text: &str) -> Result<String, Refusal> {
         _ => (text, None),
     };
     if port.is_some_and(|p| p.parse::<u16>().map_or(true, |p| p == 0)) {
-        return Err((format!("`{}` does not end in a port", shorten(text)), "write `NAME:PORT` with a port from 1 to 65535".into()));
+        return Err((
+            format!("`{}` does not end in a port", shorten(text)),
+            "write `NAME:PORT` with a port from 1 to 65535".into(),
+        ));
     }
     if host.parse::<IpAddr>().is_ok() || host.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok() {
         return Err((format!("`{}` is an address, not a DNS name", shorten(text)), "use `addresses` for fixed addresses".into()));

@@ -15,9 +15,17 @@ const MAX_DEPTH: u8 = 32;
 /// Values after aliases are expanded. Two for each of 100,000 known networks is the largest that anybody will need.
 pub(super) const MAX_NODES: usize = 250_000;
 
-/// Builds the tree. `Err` is a fault after which nothing can be known of the rest; duplicate keys are reported beside a
-/// tree that keeps the first of each.
-pub(crate) fn build(text: &str) -> Result<(Tree, Vec<Fault>), Fault> {
+/// What could be read.
+#[derive(Default)]
+pub(crate) struct Built {
+    /// Of a key that stands twice in a mapping, only the first is in the tree's mappings.
+    pub(crate) tree: Tree,
+    /// The keys that were left out, each with the first of its name.
+    pub(crate) duplicates: Vec<(NodeId, NodeId)>,
+}
+
+/// Builds the tree. `Err` is a fault after which nothing can be known of the rest.
+pub(crate) fn build(text: &str) -> Result<Built, Fault> {
     let mut options = Options::default();
     options.set_emit_comments(false);
     options.emit_anchor_events = false;
@@ -28,7 +36,8 @@ pub(crate) fn build(text: &str) -> Result<(Tree, Vec<Fault>), Fault> {
         let (event, span) = event.map_err(|e| syntax(&e))?;
         builder.event(event, &span)?;
     }
-    if builder.tree.nodes.is_empty() || (builder.tree.nodes.len() == 1 && builder.tree.is_null(Tree::ROOT)) {
+    let Builder { built, .. } = builder;
+    if built.tree.nodes.is_empty() || (built.tree.nodes.len() == 1 && built.tree.is_null(Tree::ROOT)) {
         return Err(Fault::at(
             1,
             1,
@@ -37,7 +46,7 @@ pub(crate) fn build(text: &str) -> Result<(Tree, Vec<Fault>), Fault> {
             "name at least one cluster, such as `clusters: {home: {}}`",
         ));
     }
-    Ok((builder.tree, builder.faults))
+    Ok(built)
 }
 
 /// A collection that has not ended yet.
@@ -51,11 +60,10 @@ struct Open {
 
 #[derive(Default)]
 struct Builder {
-    tree: Tree,
+    built: Built,
     open: Vec<Open>,
     anchors: HashMap<usize, NodeId>,
     documents: usize,
-    faults: Vec<Fault>,
 }
 
 impl Builder {
@@ -122,7 +130,7 @@ impl Builder {
     /// Where the next node goes: its parent, the step to it, its depth.
     fn slot(&self) -> (Option<NodeId>, Step, u8) {
         let Some(open) = self.open.last() else { return (None, Step::Itself, 0) };
-        let parent = self.tree.node(open.id);
+        let parent = self.built.tree.node(open.id);
         let step = match (&parent.kind, open.key) {
             (Kind::List(items), _) => Step::Element(items.len()),
             (_, Some(key)) => Step::ValueOf(key),
@@ -137,9 +145,9 @@ impl Builder {
         let (line, column) = position(span);
         let id = self.add(Node { line, column, parent, step, depth, kind }, span)?;
         if let (Some(map), Step::Itself) = (parent, step)
-            && matches!(self.tree.node(map).kind, Kind::Map(_))
+            && matches!(self.built.tree.node(map).kind, Kind::Map(_))
         {
-            self.tree.nodes[id.0 as usize].step = Step::ValueOf(id);
+            self.built.tree.nodes[id.0 as usize].step = Step::ValueOf(id);
         }
         if anchor != 0 {
             self.anchors.insert(anchor, id);
@@ -156,7 +164,7 @@ impl Builder {
                 "check the indentation and the brackets; no field of the configuration nests that deep",
             ));
         }
-        if self.tree.nodes.len() >= MAX_NODES {
+        if self.built.tree.nodes.len() >= MAX_NODES {
             return Err(here(
                 span,
                 FaultKind::TooLarge,
@@ -164,8 +172,8 @@ impl Builder {
                 "use fewer aliases of large values, or fewer networks",
             ));
         }
-        let id = NodeId(u32::try_from(self.tree.nodes.len()).expect("bounded by MAX_NODES"));
-        self.tree.nodes.push(node);
+        let id = NodeId(u32::try_from(self.built.tree.nodes.len()).expect("bounded by MAX_NODES"));
+        self.built.tree.nodes.push(node);
         Ok(id)
     }
 
@@ -178,63 +186,55 @@ impl Builder {
     /// Hands a finished node to its parent.
     fn close(&mut self, id: NodeId) {
         let Some(open) = self.open.last_mut() else { return };
-        let key = match &mut self.tree.nodes[open.id.0 as usize].kind {
+        let key = match &mut self.built.tree.nodes[open.id.0 as usize].kind {
             Kind::List(items) => return items.push(id),
             Kind::Scalar { .. } => unreachable!("only collections are opened"),
-            Kind::Map(_) => match open.key.take() {
-                Some(key) => key,
-                None => {
+            Kind::Map(_) => {
+                let Some(key) = open.key.take() else {
                     open.key = Some(id);
                     return;
-                }
-            },
+                };
+                key
+            }
         };
-        if let Some(text) = self.tree.text(key) {
+        if let Some(text) = self.built.tree.text(key) {
             if let Some(first) = open.seen.get(text) {
-                let (line, column) = self.tree.position(key);
-                let fault = Fault::at(
-                    line,
-                    column,
-                    FaultKind::DuplicateKey,
-                    format!("`{}` stands here a second time; the first is in line {}", shorten(text), self.tree.position(*first).0),
-                    "keep one of the two",
-                );
-                self.faults.push(Fault { path: self.tree.path(key), ..fault });
+                self.built.duplicates.push((key, *first));
                 return;
             }
             open.seen.insert(text.into(), key);
         }
-        if let Kind::Map(entries) = &mut self.tree.nodes[open.id.0 as usize].kind {
+        if let Kind::Map(entries) = &mut self.built.tree.nodes[open.id.0 as usize].kind {
             entries.push((key, id));
         }
     }
 
     /// Copies what an alias stands for. The copies keep the places of the originals: that is where a mistake is mended.
     fn copy(&mut self, from: NodeId, parent: Option<NodeId>, step: Step, depth: u8, span: &Span) -> Result<NodeId, Fault> {
-        let (line, column) = self.tree.position(from);
-        let kind = match &self.tree.node(from).kind {
+        let (line, column) = self.built.tree.position(from);
+        let kind = match &self.built.tree.node(from).kind {
             Kind::Scalar { text, plain } => Kind::Scalar { text: text.clone(), plain: *plain },
             Kind::List(_) => Kind::List(Vec::new()),
             Kind::Map(_) => Kind::Map(Vec::new()),
         };
         let id = self.add(Node { line, column, parent, step, depth, kind }, span)?;
         if let (Step::Itself, Some(_)) = (step, parent) {
-            self.tree.nodes[id.0 as usize].step = Step::ValueOf(id);
+            self.built.tree.nodes[id.0 as usize].step = Step::ValueOf(id);
         }
         // Depth is bounded by `add`, so this recursion is too.
-        if let Kind::List(items) = &self.tree.node(from).kind {
+        if let Kind::List(items) = &self.built.tree.node(from).kind {
             let mut copies = Vec::new();
             for (i, item) in items.clone().into_iter().enumerate() {
                 copies.push(self.copy(item, Some(id), Step::Element(i), depth + 1, span)?);
             }
-            self.tree.nodes[id.0 as usize].kind = Kind::List(copies);
-        } else if let Kind::Map(entries) = &self.tree.node(from).kind {
+            self.built.tree.nodes[id.0 as usize].kind = Kind::List(copies);
+        } else if let Kind::Map(entries) = &self.built.tree.node(from).kind {
             let mut copies = Vec::new();
             for (key, value) in entries.clone() {
                 let key = self.copy(key, Some(id), Step::Itself, depth + 1, span)?;
                 copies.push((key, self.copy(value, Some(id), Step::ValueOf(key), depth + 1, span)?));
             }
-            self.tree.nodes[id.0 as usize].kind = Kind::Map(copies);
+            self.built.tree.nodes[id.0 as usize].kind = Kind::Map(copies);
         }
         Ok(id)
     }
@@ -280,7 +280,9 @@ fn syntax(error: &ScanError) -> Fault {
         | E::UnexpectedEofFlowMapping
         | E::UnexpectedEofImplicitFlowMapping
         | E::ExpectedFlowMappingSeparator
-        | E::ExpectedFlowSequenceSeparator => "check that each `[` has its `]`, each `{` its `}`, and entries have commas between them",
+        | E::ExpectedFlowSequenceSeparator => {
+            "check that each `[` has its `]`, each `{` its `}`, and entries have commas between them"
+        }
         E::MissingAnchorOrAliasName => "put a value that begins with `*` or `&` in quotes",
         E::SimpleKeyExpected | E::InvalidSimpleKey => "a key needs `: ` after it: a colon and a space",
         E::MappingValueNotAllowed | E::InvalidColonPlacement => {

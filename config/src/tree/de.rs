@@ -147,23 +147,28 @@ impl<'de> Value<'de> {
     }
 
     fn mismatch(self, expected: &str) -> Mismatch {
+        self.mismatch_with(expected, expected)
+    }
+
+    /// `right`: what to write, where more can be said than what is `expected`.
+    fn mismatch_with(self, expected: &str, right: &str) -> Mismatch {
         let found = match self.kind() {
             Kind::Scalar { .. } if self.tree().is_null(self.node) => {
                 return Mismatch {
                     kind: FaultKind::WrongType,
                     message: "nothing stands here".into(),
-                    remedy: format!("write {expected}, or remove the field"),
+                    remedy: format!("write {right}, or remove the field"),
                 };
             }
             Kind::Scalar { text, plain: true } => format!("`{}`", shorten(text)),
-            Kind::Scalar { text, .. } => format!("the text {:?}", shorten(text)),
+            Kind::Scalar { text, .. } => format!("the text \"{}\"", shorten(text)),
             Kind::List(_) => "a list".to_owned(),
             Kind::Map(_) => "a mapping".to_owned(),
         };
         Mismatch {
             kind: FaultKind::WrongType,
             message: format!("found {found} where {expected} should stand"),
-            remedy: format!("write {expected}"),
+            remedy: format!("write {right}"),
         }
     }
 
@@ -179,22 +184,31 @@ impl<'de> Value<'de> {
     fn plain<T: std::str::FromStr>(self, expected: &str) -> Result<T, Mismatch> {
         match self.kind() {
             Kind::Scalar { text, plain: true } => text.parse().map_err(|_| self.mismatch(expected)),
+            Kind::Scalar { text, .. } if text.parse::<T>().is_ok() => {
+                Err(self.mismatch_with(expected, &format!("`{}` without quotes", shorten(text))))
+            }
             _ => Err(self.mismatch(expected)),
         }
     }
 
-    fn entries(self, expected: &str) -> Result<&'de [(NodeId, NodeId)], Mismatch> {
+    /// The entries of a mapping, or of nothing; `right` says what the mapping may hold.
+    fn entries(self, right: impl Fn() -> String) -> Result<&'de [(NodeId, NodeId)], Mismatch> {
         match self.kind() {
             Kind::Map(entries) => Ok(entries),
             Kind::Scalar { .. } if self.tree().is_null(self.node) => Ok(&[]),
-            _ => Err(self.mismatch(expected)),
+            _ => Err(self.mismatch_with("a mapping", &right())),
         }
     }
 
     /// Whether `key` is one of `fields`; if not, that is reported.
     fn is_known(self, key: NodeId, fields: &'static [&'static str]) -> bool {
         let Some(name) = self.tree().text(key) else {
-            self.report.fault(key, FaultKind::WrongType, "a list or mapping stands for a field's name", "write the name of a field");
+            self.report.fault(
+                key,
+                FaultKind::WrongType,
+                "a list or mapping stands for a field's name",
+                "write the name of a field",
+            );
             return false;
         };
         if fields.contains(&name) {
@@ -254,12 +268,15 @@ impl<'de> Deserializer<'de> for Value<'de> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         match self.kind() {
             Kind::List(items) => visitor.visit_seq(Elements { value: self, rest: items }),
+            Kind::Scalar { text, .. } if !self.tree().is_null(self.node) => {
+                Err(self.mismatch_with("a list", &format!("a list: `[{}]`", shorten(text))))
+            }
             _ => Err(self.mismatch("a list")),
         }
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        let rest = self.entries("a mapping")?;
+        let rest = self.entries(|| "a mapping".to_owned())?;
         visitor.visit_map(Entries { value: self, rest, fields: None, pending: None })
     }
 
@@ -269,7 +286,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Mismatch> {
-        let rest = self.entries(&format!("a mapping with {}", enumerate(fields.iter().copied())))?;
+        let rest = self.entries(|| format!("a mapping with {}", enumerate(fields.iter().copied())))?;
         visitor.visit_map(Entries { value: self, rest, fields: Some(fields), pending: None })
     }
 
@@ -296,12 +313,15 @@ impl<'de> Deserializer<'de> for Value<'de> {
             }
             shape
         } else {
-            let all = enumerate(variants.iter().copied());
-            let word = self.scalar(&format!("one of {all}"))?;
+            let choice = match variants {
+                [only] => format!("`{only}`"),
+                several => format!("one of {}", enumerate(several.iter().copied())),
+            };
+            let word = self.scalar(&choice)?;
             *variants.iter().find(|v| **v == word).ok_or_else(|| Mismatch {
                 kind: FaultKind::BadValue,
-                message: format!("`{}` is none of {all}", shorten(word)),
-                remedy: suggest(word, variants.iter().copied(), &format!("write one of {all}")),
+                message: format!("`{}` is not {choice}", shorten(word)),
+                remedy: suggest(word, variants.iter().copied(), &format!("write {choice}")),
             })?
         };
         visitor.visit_enum(Choice { value: self, variant })
@@ -368,7 +388,8 @@ impl<'de> de::MapAccess<'de> for Entries<'de> {
             match self.fields {
                 None => return seed.deserialize(self.value.at(*key)).map(Some),
                 Some(fields) if self.value.is_known(*key, fields) => {
-                    let name: StrDeserializer<'_, Mismatch> = self.value.tree().text(*key).unwrap_or_default().into_deserializer();
+                    let name: StrDeserializer<'_, Mismatch> =
+                        self.value.tree().text(*key).unwrap_or_default().into_deserializer();
                     return seed.deserialize(name).map(Some);
                 }
                 Some(_) => {}

@@ -36,27 +36,24 @@ fn walk(path: &Path, folders: &mut BTreeSet<PathBuf>) -> Option<PathBuf> {
         }
         let next = at.join(&part);
         let is_last = todo.is_empty();
-        match std::fs::read_link(&next) {
-            Ok(target) => {
-                links += 1;
-                if links > MAX_LINKS {
-                    return None;
-                }
-                folders.insert(at.clone());
-                // An absolute target replaces `at` when joined.
-                todo.extend(split(&target));
+        if let Ok(target) = std::fs::read_link(&next) {
+            links += 1;
+            if links > MAX_LINKS {
+                return None;
             }
-            Err(_) => {
-                let exists = next.symlink_metadata().is_ok();
-                if (is_last || !exists) && !at.as_os_str().is_empty() {
-                    folders.insert(at.clone());
-                }
-                if !exists {
-                    return None;
-                }
-                at = next;
-            }
+            folders.insert(at.clone());
+            // An absolute target replaces `at` when joined.
+            todo.extend(split(&target));
+            continue;
         }
+        let exists = next.symlink_metadata().is_ok();
+        if (is_last || !exists) && !at.as_os_str().is_empty() {
+            folders.insert(at.clone());
+        }
+        if !exists {
+            return None;
+        }
+        at = next;
     }
     Some(at)
 }
