@@ -69,6 +69,7 @@ const MISDIRECTED: Reply = Reply::new(
 );
 const UNKNOWN_HOST: Reply = Reply::new(StatusCode::NOT_FOUND, RefusalReason::NoRoute, "no route for this host");
 const UNKNOWN_PATH: Reply = Reply::new(StatusCode::NOT_FOUND, RefusalReason::NoRoute, "no route for this path");
+const STARTING: Reply = Reply::new(StatusCode::SERVICE_UNAVAILABLE, RefusalReason::Starting, "this edge is starting");
 const NO_BACKEND: Reply =
     Reply::new(StatusCode::SERVICE_UNAVAILABLE, RefusalReason::NoBackend, "the route has no usable backend");
 const FENCED: Reply = Reply::new(
@@ -119,11 +120,12 @@ impl Proxy {
         ctx.country = location.as_ref().map(|location| location.country);
         let head = RequestHead { host: &ctx.host, path: head::path(request) };
         let plan = plan(&snapshot, head, location.as_ref(), fastrand::u64(..)).map_err(|refusal| match refusal {
+            Refusal::Starting => STARTING,
             Refusal::UnknownHost => UNKNOWN_HOST,
             Refusal::UnknownPath => UNKNOWN_PATH,
             Refusal::NoBackend(_) => NO_BACKEND,
         })?;
-        ctx.route = Some(plan.route.origin.object.to_string().into());
+        ctx.route = Some(Arc::clone(&plan.route.label));
         let fenced = plan.policy.tls.fence.is_some();
         ctx.plan = Some(plan);
         if ctx.draw(self.shared.clock.now()) {

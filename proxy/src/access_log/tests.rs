@@ -26,7 +26,7 @@ fn entry(path: &str) -> Entry {
         bytes_out: 2,
         duration: Duration::from_micros(1_500),
         upstream_duration: None,
-        route: Some("Ingress shop/web".into()),
+        route: Some("ingress/shop/web".into()),
         cluster: Some("azure".parse().unwrap()),
         endpoint: Some("10.0.0.1:8080".parse().unwrap()),
         attempts: 2,
@@ -67,7 +67,7 @@ async fn a_request_becomes_one_line_of_json() {
     let expected = value!({
         "time": "2023-11-14T22:13:20.120Z", "requestId": "r1", "client": "192.0.2.1", "method": "GET",
         "host": "shop.example.com", "path": "/cart", "protocol": "HTTP/2.0", "tlsVersion": "1.3", "status": 200,
-        "bytesIn": 1, "bytesOut": 2, "durationMs": 1.5, "upstreamDurationMs": null, "route": "Ingress shop/web",
+        "bytesIn": 1, "bytesOut": 2, "durationMs": 1.5, "upstreamDurationMs": null, "route": "ingress/shop/web",
         "cluster": "azure", "endpoint": "10.0.0.1:8080", "attempts": 2, "reason": "no_endpoint", "country": "DE",
         "userAgent": "curl/8\n\"x\"",
     });

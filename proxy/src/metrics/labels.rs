@@ -79,6 +79,8 @@ label_values! {
         TooLarge = "too_large",
         /// The connection was made for a name with another TLS policy or certificate (421).
         Misdirected = "misdirected",
+        /// The home cluster has not been read yet, so that nothing is known of any host (503).
+        Starting = "starting",
         /// No route matches (404).
         NoRoute = "no_route",
         /// The route has no usable backend (503).

@@ -118,7 +118,7 @@ impl Requests {
     }
 
     fn encode_requests(table: &Table, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Requests by route (kind and name of its object), cluster that served them, and class of the status.";
+        let help = "Requests by route (its object), cluster that served them, and class of the status.";
         let mut metric = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
         for (route, series) in table.series() {
             for status in Status::ALL {

@@ -23,8 +23,8 @@ fn ok(millis: u64) -> Outcome {
 fn used() -> Metrics {
     let metrics = metrics();
     let azure = cluster("azure");
-    metrics.publish_routes(std::slice::from_ref(&azure), ["Ingress shop/web".into()].into_iter());
-    metrics.series(Some("Ingress shop/web"), Some(&azure)).record(&ok(20));
+    metrics.publish_routes(std::slice::from_ref(&azure), ["ingress/shop/web".into()].into_iter());
+    metrics.series(Some("ingress/shop/web"), Some(&azure)).record(&ok(20));
     drop(metrics.request());
     drop(metrics.connection(Listener::Https));
     metrics.handshake(Some(TlsVersion::V1_3), Handshake::Ok);
@@ -52,9 +52,9 @@ fn has(text: &str, line: &str) {
 fn every_method_shows_in_the_text() {
     let text = used().encode();
     for line in [
-        r#"causeway_requests_total{route="Ingress shop/web",cluster="azure",status="2xx"} 1"#,
-        r#"causeway_request_duration_seconds_bucket{le="0.025",route="Ingress shop/web",cluster="azure"} 1"#,
-        r#"causeway_request_duration_seconds_count{route="Ingress shop/web",cluster="azure"} 1"#,
+        r#"causeway_requests_total{route="ingress/shop/web",cluster="azure",status="2xx"} 1"#,
+        r#"causeway_request_duration_seconds_bucket{le="0.025",route="ingress/shop/web",cluster="azure"} 1"#,
+        r#"causeway_request_duration_seconds_count{route="ingress/shop/web",cluster="azure"} 1"#,
         r#"causeway_cloud_bytes_total{home="aws",cluster="azure",direction="request"} 3"#,
         r#"causeway_cloud_bytes_total{home="aws",cluster="azure",direction="response"} 5"#,
         "causeway_requests_in_flight 0",
@@ -80,7 +80,7 @@ fn every_method_shows_in_the_text() {
 #[test]
 fn what_a_client_names_never_becomes_a_label() {
     let metrics = metrics();
-    metrics.series(Some("Ingress evil/guess"), Some(&cluster("moon"))).record(&ok(1));
+    metrics.series(Some("ingress/evil/guess"), Some(&cluster("moon"))).record(&ok(1));
     let text = metrics.encode();
     has(&text, r#"causeway_requests_total{route="none",cluster="none",status="2xx"} 1"#);
     assert!(!text.contains("evil") && !text.contains("moon"), "{text}");
