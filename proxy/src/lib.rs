@@ -1,16 +1,26 @@
-//! placeholder
-pub mod geo_db;
-pub mod metrics;
-pub mod readiness;
-pub mod forwarded;
-pub mod listen;
-pub mod reply;
-pub mod shared;
+//! Causeway's shell: sockets, files, clocks and the engine around the pure core.
+//!
+//! ```text
+//! cli --> app --> control (files, clusters, certificates) --publishes--> snapshot, certificates
+//!           \--> listen --> service (the engine's glue) --reads-----------^
+//!            \-> health, admin, metrics, access_log
+//! ```
+
 pub mod access_log;
 pub mod admin;
-pub mod health;
-pub mod ops_http;
-pub mod whoami;
+pub mod app;
+pub mod cli;
+pub mod control;
 pub mod ctx;
+pub mod forwarded;
+pub mod geo_db;
+pub mod health;
+pub mod listen;
+pub mod metrics;
+pub mod ops_http;
+pub mod readiness;
 pub mod redirect;
+pub mod reply;
 pub mod service;
+pub mod shared;
+pub mod whoami;

@@ -152,6 +152,14 @@ impl Metrics {
         Open::new(self.families.open_connections.get_or_create_owned(&labels))
     }
 
+    /// How many connections of clients are open.
+    pub fn client_connections(&self) -> i64 {
+        [Listener::Http, Listener::Https]
+            .map(|listener| self.families.open_connections.get_or_create(&ListenerLabels { listener }).get())
+            .iter()
+            .sum()
+    }
+
     /// Counts a TLS handshake; `version` is `None` where none was agreed on.
     pub fn handshake(&self, version: Option<TlsVersion>, result: Handshake) {
         self.families.handshakes.get_or_create(&HandshakeLabels { version: labels::tls_version(version), result }).inc();

@@ -1,0 +1,236 @@
+//! The control plane: from files and clusters to what is published.
+//!
+//! ```text
+//! causeway.yaml --follow--> Config ---+
+//! clusters ------Hub-----> Update ----+--> compile --> Snapshot --ArcSwap--> requests
+//!                                     |        \--> Secrets wanted --> Hub
+//!                                     +--> certificates --> CertIndex --> handshakes
+//!                          clock -----+--> tick --> shares
+//! ```
+//!
+//! One task does all of it, on a runtime of its own, so that there is one writer of everything published, and a busy data
+//! plane cannot keep a dark cluster from being noticed.
+
+mod certificates;
+mod follow;
+mod sources;
+mod view;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use causeway_certs::{CertCell, CertError};
+use causeway_config::{ClusterId, Config};
+use causeway_core::cluster::{ClusterState, Freshness};
+use causeway_core::{Diagnostic, Edge, Snapshot, compile, health, tick};
+use causeway_discovery::{Hub, Timing, Update, WantedSecrets};
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
+
+use crate::geo_db::LocatorCell;
+use crate::metrics::{Metrics, Reload, ReloadResult};
+use crate::readiness::Guard;
+use crate::shared::Clock;
+use certificates::Certificates;
+
+pub use follow::{ConfigFile, Reloader, StartError};
+pub use view::{Published, explain_request};
+
+/// Something that the world outside changed.
+#[derive(Debug)]
+enum Event {
+    /// A new configuration that is good.
+    Config(Arc<Config>),
+    /// A file that the configuration names may hold something else now.
+    Files(Vec<PathBuf>),
+}
+
+/// The control plane of one edge, before it runs.
+pub struct Control {
+    config: Arc<Config>,
+    edge: Edge,
+    hub: Hub,
+    wanted: watch::Sender<WantedSecrets>,
+    update: Option<Update>,
+    certificates: Certificates,
+    published: Published,
+    locator: Arc<LocatorCell>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    home_known: Option<Guard>,
+    events: mpsc::Receiver<Event>,
+    file: ConfigFile,
+}
+
+/// What the control plane needs from whoever assembles the edge.
+pub struct Parts {
+    /// The configuration file, read once already.
+    pub file: ConfigFile,
+    /// What is particular to this edge.
+    pub edge: Edge,
+    /// Where clients are.
+    pub locator: Arc<LocatorCell>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+    /// Dropped once the home cluster was read.
+    pub home_known: Guard,
+}
+
+impl Control {
+    /// Prepares it; nothing is read from a cluster yet. Also gives the cells that it will publish to.
+    pub fn new(parts: Parts) -> Result<(Self, Published, CertCell), CertError> {
+        let Parts { mut file, edge, locator, metrics, clock, home_known } = parts;
+        let config = Arc::clone(file.config());
+        let (wanted, wanted_reader) = watch::channel(WantedSecrets::default());
+        let now = Arc::new(move || clock.now());
+        let hub = Hub::new(Box::new(sources::open), wanted_reader, Timing::default(), now);
+        let (certificates, cell) = Certificates::new(unix_now())?;
+        let published = Published::new(&config, Arc::clone(&metrics), clock, Arc::clone(&locator));
+        let (sender, events) = mpsc::channel(16);
+        file.follow(sender);
+        let control = Self {
+            config,
+            edge,
+            hub,
+            wanted,
+            update: None,
+            certificates,
+            published: published.clone(),
+            locator,
+            metrics,
+            clock,
+            home_known: Some(home_known),
+            events,
+            file,
+        };
+        Ok((control, published, cell))
+    }
+
+    /// A handle that reads the configuration file again.
+    pub fn reloader(&self) -> Reloader {
+        self.file.reloader()
+    }
+
+    /// Runs until it is dropped.
+    pub async fn run(mut self) {
+        self.reconfigure();
+        let mut ticks = tokio::time::interval(health::PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                update = self.hub.next() => {
+                    self.update = Some(update);
+                    self.publish();
+                }
+                Some(event) = self.events.recv() => self.take(event),
+                _ = ticks.tick() => {
+                    tick(&self.published.snapshot.load(), self.clock.now());
+                    if self.certificates.due(unix_now()) {
+                        self.publish();
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Config(config) => {
+                self.config = config;
+                self.reconfigure();
+                self.publish();
+            }
+            Event::Files(paths) => {
+                if self.config.geo.database.as_ref().is_some_and(|database| paths.contains(database)) {
+                    self.load_geo();
+                }
+                self.certificates.forget_files();
+                self.publish();
+            }
+        }
+    }
+
+    fn reconfigure(&mut self) {
+        let sources: Vec<_> = self.config.clusters.iter().map(|c| (c.id.clone(), c.source.clone())).collect();
+        self.hub.reconfigure(sources);
+        self.load_geo();
+        self.file.watch_named_files(&self.config);
+    }
+
+    fn load_geo(&self) {
+        // It has logged and counted what is wrong by itself, and kept what it had.
+        let _ = self.locator.apply(&self.config.geo, &self.metrics);
+    }
+
+    /// Compiles, ticks and publishes what changed: certificates first, since a route without its certificate fails, and a
+    /// certificate without its route harms nothing.
+    fn publish(&mut self) {
+        let Some(update) = &self.update else { return };
+        let before = self.published.snapshot.load_full();
+        let (snapshot, mut diagnostics) = compile(&self.config, &self.edge, &update.clusters, &before);
+        self.want(&snapshot);
+        let problems = self.certificates.rebuild(&self.config, &snapshot, &update.secrets, unix_now());
+        match problems {
+            Some(true) => self.metrics.reload(Reload::Certificates, ReloadResult::Ok),
+            Some(false) => self.metrics.reload(Reload::Certificates, ReloadResult::Error),
+            None => {}
+        }
+        diagnostics.extend(self.certificates.diagnostics().iter().cloned());
+        let changed = snapshot.generation != before.generation;
+        if changed {
+            tick(&snapshot, self.clock.now());
+        }
+        self.metrics.certificates(self.certificates.for_metrics());
+        self.published.publish(changed.then_some(snapshot), diagnostics, update.clusters.clone());
+        self.note_home();
+    }
+
+    /// Tells the sources which Secrets are needed; each in its own cluster.
+    fn want(&self, snapshot: &Snapshot) {
+        let mut wanted: BTreeSet<_> = snapshot.secrets.iter().map(|s| (s.cluster.clone(), s.secret.clone())).collect();
+        wanted.extend(certificates::default_secrets(&self.config));
+        self.wanted.send_if_modified(|current| {
+            let changed = **current != wanted;
+            if changed {
+                *current = Arc::new(wanted);
+            }
+            changed
+        });
+    }
+
+    fn note_home(&mut self) {
+        let home: &ClusterId = &self.edge.home;
+        let known = |state: &ClusterState| state.cluster == *home && state.freshness != Freshness::Syncing;
+        if self.update.as_ref().is_some_and(|update| update.clusters.iter().any(known)) {
+            self.home_known = None;
+        }
+    }
+}
+
+/// Seconds since 1970.
+fn unix_now() -> i64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs() as i64
+}
+
+/// An empty snapshot's cell.
+fn snapshot_cell(config: &Arc<Config>) -> Arc<ArcSwap<Snapshot>> {
+    Arc::new(ArcSwap::from_pointee(Snapshot::empty(Arc::clone(config))))
+}
+
+/// Tells of faults that are new, and of those that are gone, each once.
+fn log_changes(before: &[Diagnostic], after: &[Diagnostic]) {
+    for new in after.iter().filter(|d| !before.contains(d)) {
+        match new.severity {
+            causeway_core::Severity::Error => tracing::error!("{new}"),
+            causeway_core::Severity::Warning => tracing::warn!("{new}"),
+        }
+    }
+    for gone in before.iter().filter(|d| !after.contains(d)) {
+        tracing::info!("mended: {gone}");
+    }
+}
