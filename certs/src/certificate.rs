@@ -30,7 +30,7 @@ impl Certificate {
     /// Reads a chain and its key from PEM text.
     ///
     /// The server's own certificate is the one that the key belongs to, wherever it stands; the others are put in
-    /// order behind it. The copies of the key that are made on the way are wiped.
+    /// order behind it. The decoded key is wiped once the cryptographic library has it.
     pub fn from_pem(cert_pem: &[u8], key_pem: &[u8], tls: &ServerTls) -> Result<Self, CertError> {
         let given = pem::chain(cert_pem)?;
         let key_der = pem::key(key_pem)?;
