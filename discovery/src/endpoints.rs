@@ -54,6 +54,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    use proptest::prelude::*;
+
     fn listed(uid: &str, port: &str, address: &str) -> Listed {
         Listed {
             endpoint: Endpoint {
@@ -119,5 +121,34 @@ mod tests {
             listed("pod", "http", "10.0.0.2:80"),
         ];
         assert_eq!(addresses(&listed, Family::V4), ["s1/10.0.0.1 10.0.0.1:80", "pod 10.0.0.2:80"]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_pod_is_one_endpoint_a_port_whatever_the_order_of_the_slices(
+            pods in prop::collection::vec((0..4_u8, any::<bool>(), any::<bool>(), any::<bool>(), 1..3_u8), 0..24),
+            v6 in any::<bool>(),
+            turn in any::<prop::sample::Index>(),
+        ) {
+            let mut all: Vec<Listed> = pods.iter().map(|(pod, six, ready, admin, host)| {
+                let address = if *six { format!("[fd00::{pod}:{host}]:80") } else { format!("10.0.{pod}.{host}:80") };
+                let mut listed = listed(&pod.to_string(), if *admin { "admin" } else { "http" }, &address);
+                listed.endpoint.ready = *ready;
+                listed
+            }).collect();
+            let prefer = if v6 { Family::V6 } else { Family::V4 };
+            let merged = merge(all.iter(), prefer);
+            let mut expected: Vec<_> = all.iter().map(|l| (l.endpoint.port_name.clone(), l.endpoint.uid.clone())).collect();
+            expected.sort();
+            expected.dedup();
+            let mut found: Vec<_> = merged.iter().map(|e| (e.port_name.clone(), e.uid.clone())).collect();
+            found.sort();
+            prop_assert_eq!(found, expected);
+            if !all.is_empty() {
+                let middle = turn.index(all.len());
+                all.rotate_left(middle);
+                prop_assert_eq!(merge(all.iter(), prefer), merged);
+            }
+        }
     }
 }

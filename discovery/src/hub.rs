@@ -106,11 +106,13 @@ impl Hub {
         let (state, secrets) = match before {
             Some(before) => {
                 tracing::info!(%cluster, "the cluster is read from elsewhere now");
-                let mut state = before.reader.state();
-                if state.freshness == Freshness::Synced {
-                    state.freshness = Freshness::Stale((self.clock)());
-                }
-                (state, before.reader.secrets())
+                let last = before.reader.state();
+                let freshness = match last.freshness {
+                    Freshness::Synced => Freshness::Stale((self.clock)()),
+                    already => already,
+                };
+                // The diagnostics speak of what is read no more.
+                (ClusterState { freshness, diagnostics: Arc::default(), ..last }, before.reader.secrets())
             }
             None => (ClusterState::syncing(cluster.clone()), Secrets::new()),
         };

@@ -15,7 +15,7 @@ pub fn reuse(old: &ClusterState, new: ClusterState) -> ClusterState {
             ingresses: share_values(&old.ingresses, new.ingresses),
             ingress_classes: new.ingress_classes,
         }),
-        endpoints: share(&old.endpoints, new.endpoints, |old, new| share_values(old, new)),
+        endpoints: share(&old.endpoints, new.endpoints, share_values),
         diagnostics: share(&old.diagnostics, new.diagnostics, |_, new| new),
         cluster: new.cluster,
         freshness: new.freshness,

@@ -71,8 +71,8 @@ pub enum SecretError {
 impl Secret {
     /// Keeps the certificates and keys among `entries`.
     pub(crate) fn new(kind: SecretKind, entries: impl IntoIterator<Item = (String, SecretBytes)>) -> Self {
-        let entries = entries.into_iter().filter(|(name, _)| name.ends_with(".crt") || name.ends_with(".key")).collect();
-        Self { kind, entries }
+        let fits = |name: &str| name.rsplit_once('.').is_some_and(|(_, ending)| matches!(ending, "crt" | "key"));
+        Self { kind, entries: entries.into_iter().filter(|(name, _)| fits(name)).collect() }
     }
 
     /// The certificate that it holds: `tls.crt` and `tls.key`, or in an opaque Secret without these its only `*.crt` and its

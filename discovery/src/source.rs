@@ -121,7 +121,7 @@ impl Publisher {
     pub async fn wanted_changed(&mut self) {
         if self.wanted.changed().await.is_err() {
             // Nobody can want anything else any more.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

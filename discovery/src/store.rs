@@ -1,6 +1,7 @@
 //! The objects of one cluster, by name, and the state that they add up to.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use causeway_config::{ClusterId, ObjectName};
@@ -21,8 +22,8 @@ impl Store {
     /// Takes an object in, unless one of that kind and name is there; then it comes back.
     pub(crate) fn insert_new(&mut self, translated: Translated) -> Option<Translated> {
         match self.objects.entry(translated.key.clone()) {
-            std::collections::btree_map::Entry::Occupied(_) => Some(translated),
-            std::collections::btree_map::Entry::Vacant(place) => {
+            Entry::Occupied(_) => Some(translated),
+            Entry::Vacant(place) => {
                 place.insert(translated);
                 None
             }

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use causeway_config::Scope;
 use causeway_core::cluster::Service;
 use causeway_core::time::Nanos;
 use tokio::sync::mpsc;
@@ -21,9 +22,9 @@ enum Say {
 }
 
 /// The sources that run, by the folder that they were opened for.
-type Sources = Arc<Mutex<HashMap<PathBuf, mpsc::UnboundedSender<Say>>>>;
+type Sources = Arc<Mutex<HashMap<PathBuf, mpsc::Sender<Say>>>>;
 
-struct Puppet(mpsc::UnboundedReceiver<Say>);
+struct Puppet(mpsc::Receiver<Say>);
 
 #[async_trait]
 impl ClusterSource for Puppet {
@@ -36,7 +37,7 @@ impl ClusterSource for Puppet {
                     Arc::make_mut(&mut state.objects).services = services
                         .iter()
                         .map(|name| {
-                            let service = Service { ports: Vec::new(), external_name: false, scope: Default::default() };
+                            let service = Service { ports: Vec::new(), external_name: false, scope: Scope::Fleet };
                             (ObjectName::new("shop", *name), Arc::new(service))
                         })
                         .collect();
@@ -69,7 +70,7 @@ fn fixture(clusters: &[(&str, &str)]) -> Fixture {
         let sources = sources.clone();
         move |_, source| {
             let Source::Manifests(folder) = source else { unreachable!("the tests use folders only") };
-            let (say, heard) = mpsc::unbounded_channel();
+            let (say, heard) = mpsc::channel(16);
             sources.lock().unwrap().insert(folder.clone(), say);
             Box::new(Puppet(heard))
         }
@@ -82,11 +83,11 @@ fn fixture(clusters: &[(&str, &str)]) -> Fixture {
 
 impl Fixture {
     fn say(&self, folder: &str, say: Say) {
-        self.sources.lock().unwrap()[&PathBuf::from(folder)].send(say).ok().unwrap();
+        self.sources.lock().unwrap()[&PathBuf::from(folder)].try_send(say).ok().unwrap();
     }
 
     async fn is_silent(&mut self) -> bool {
-        timeout(Duration::from_secs(3600), self.hub.next()).await.is_err()
+        timeout(Duration::from_hours(1), self.hub.next()).await.is_err()
     }
 }
 

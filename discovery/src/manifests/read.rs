@@ -124,7 +124,7 @@ impl<'a> Reading<'a> {
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
             Err(fault) => {
-                let line = 1 + bytes[..fault.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+                let line = 1 + String::from_utf8_lossy(&bytes[..fault.valid_up_to()]).matches('\n').count();
                 self.lost_unnamed = true;
                 return self.error(
                     self.path.display().to_string(),
@@ -158,14 +158,10 @@ impl<'a> Reading<'a> {
 
     /// What stays of what the file gave before.
     fn remember<'g>(&mut self, before: impl Iterator<Item = &'g Given>) -> Vec<Given> {
-        let now: BTreeSet<&Key> = self.given.iter().map(|given| &given.translated.key).collect();
-        let stays = |key: &Key| !now.contains(key) && (self.lost_unnamed || self.lost.contains(key));
-        let mut remembered: Vec<Given> = Vec::new();
-        for given in before.filter(|given| stays(&given.translated.key)) {
-            if !remembered.iter().any(|known| known.translated.key == given.translated.key) {
-                remembered.push(given.clone());
-            }
-        }
+        let mut known: BTreeSet<Key> = self.given.iter().map(|given| given.translated.key.clone()).collect();
+        let stays = |key: &Key| self.lost_unnamed || self.lost.contains(key);
+        let before = before.filter(|given| stays(&given.translated.key));
+        let remembered: Vec<Given> = before.filter(|given| known.insert(given.translated.key.clone())).cloned().collect();
         if !remembered.is_empty() {
             let names: Vec<_> = remembered.iter().map(|given| given.translated.key.to_string()).collect();
             let mut report = Report::new(self.cluster, self.path.display());

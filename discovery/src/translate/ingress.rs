@@ -68,7 +68,7 @@ fn translate_rule(
         // "If unspecified, the rule defaults to a http catch-all" (Ingress v1, spec.rules[].http): to the default backend.
         match default_backend {
             Some(service) => {
-                rules.push(IngressRule { host, path: "/".into(), path_type: PathType::Prefix, backend: Ok(service.clone()) })
+                rules.push(IngressRule { host, path: "/".into(), path_type: PathType::Prefix, backend: Ok(service.clone()) });
             }
             None => report.warning(
                 format_args!("{field}.http"),

@@ -157,9 +157,9 @@ impl Reading<'_> {
         }
         match meaning(&api_version, &kind) {
             Meaning::Ours(kind) => {
-                self.ours(kind, value, document, within);
+                self.ours(kind, map, document, within);
                 if kind == Kind::Secret {
-                    wipe(value);
+                    map.values_mut().for_each(wipe);
                 }
             }
             Meaning::Other => {}
@@ -197,9 +197,8 @@ impl Reading<'_> {
         }
     }
 
-    fn ours(&mut self, kind: Kind, value: &Value, document: usize, within: &str) {
-        let Value::Object(map) = value else { unreachable!("only mappings have a kind") };
-        match translate_value(self.cluster, kind, value) {
+    fn ours(&mut self, kind: Kind, map: &Map<String, Value>, document: usize, within: &str) {
+        match translate_map(self.cluster, kind, map) {
             Ok(Ok(translated)) => self.given.push(Given { document, translated }),
             Ok(Err(nameless)) => {
                 self.lost_unnamed = true;
@@ -252,21 +251,21 @@ impl Reading<'_> {
     }
 }
 
-/// Reads a value as its kind's type, and translates that. The outer error is one of types, the inner one of names.
-fn translate_value(
+/// Reads a mapping as its kind's type, and translates that. The outer error is one of types, the inner one of names.
+fn translate_map(
     cluster: &ClusterId,
     kind: Kind,
-    value: &Value,
+    map: &Map<String, Value>,
 ) -> Result<Result<Translated, Diagnostic>, serde_path_to_error::Error<serde_json::Error>> {
-    fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, serde_path_to_error::Error<serde_json::Error>> {
-        serde_path_to_error::deserialize(value)
+    fn typed<T: DeserializeOwned>(map: &Map<String, Value>) -> Result<T, serde_path_to_error::Error<serde_json::Error>> {
+        serde_path_to_error::deserialize(map)
     }
     Ok(match kind {
-        Kind::Service => translate::service(cluster, typed(value)?),
-        Kind::EndpointSlice => translate::endpoint_slice(cluster, typed(value)?),
-        Kind::Ingress => translate::ingress(cluster, typed(value)?),
-        Kind::IngressClass => translate::ingress_class(cluster, typed(value)?),
-        Kind::Secret => translate::secret(cluster, typed(value)?),
+        Kind::Service => translate::service(cluster, typed(map)?),
+        Kind::EndpointSlice => translate::endpoint_slice(cluster, typed(map)?),
+        Kind::Ingress => translate::ingress(cluster, typed(map)?),
+        Kind::IngressClass => translate::ingress_class(cluster, typed(map)?),
+        Kind::Secret => translate::secret(cluster, typed(map)?),
     })
 }
 

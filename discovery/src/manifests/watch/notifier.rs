@@ -74,7 +74,7 @@ impl Notifier {
             self.watched.remove(&path);
         }
         let mut added = false;
-        self.complete = true;
+        let was_complete = std::mem::replace(&mut self.complete, true);
         for path in folders.difference(&self.watched.clone()) {
             match watcher.watch(path, RecursiveMode::NonRecursive) {
                 Ok(()) => {
@@ -83,7 +83,9 @@ impl Notifier {
                 }
                 Err(error) => {
                     self.complete = false;
-                    tracing::warn!(folder = %path.display(), %error, "cannot watch; the folder is read every 2 s");
+                    if was_complete {
+                        tracing::warn!(folder = %path.display(), %error, "cannot watch; the folder is read every 2 s");
+                    }
                 }
             }
         }
