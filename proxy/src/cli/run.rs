@@ -43,12 +43,10 @@ impl Run {
             Some(home) => home.clone(),
             None => self.fleet.home(&causeway_config::load(&self.fleet.config)?.config)?,
         };
-        let workers = self.workers.map_or_else(std::thread::available_parallelism, |n| n.try_into().map_err(std::io::Error::other))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(workers.get())
-            .thread_name("edge")
-            .enable_all()
-            .build()?;
+        let workers =
+            self.workers.map_or_else(std::thread::available_parallelism, |n| n.try_into().map_err(std::io::Error::other))?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(workers.get()).thread_name("edge").enable_all().build()?;
         runtime.block_on(async {
             let app = App::start(Options { config: self.fleet.config.clone(), home })?;
             if self.print_addresses {
@@ -59,10 +57,12 @@ impl Run {
     }
 
     fn log(&self) {
-        let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,pingora_core=warn,pingora_proxy=error".into());
-        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+            .unwrap_or_else(|_| "info,pingora_core=warn,pingora_proxy=error".into());
+        let terminal = std::io::stderr().is_terminal();
+        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
         let json = match self.log_format {
-            LogFormat::Auto => !std::io::stderr().is_terminal(),
+            LogFormat::Auto => !terminal,
             LogFormat::Text => false,
             LogFormat::Json => true,
         };
@@ -72,7 +72,8 @@ impl Run {
 
 /// Serves until SIGTERM or SIGINT; the former goes on for a while for load balancers' sake, the second of either ends at once.
 async fn serve(app: App) -> anyhow::Result<ExitCode> {
-    let (mut term, mut int, mut hup) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
+    let (mut term, mut int, mut hup) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
     let leave_after = loop {
         tokio::select! {
             _ = hup.recv() => {

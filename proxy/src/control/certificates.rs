@@ -7,13 +7,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use causeway_certs::{Allowed, CertCell, CertError, CertIndex, CertPublisher, Certificate, DefaultOffer, Offer, Problem, ServerTls};
+use causeway_certs::{
+    Allowed, CertCell, CertError, CertIndex, CertPublisher, Certificate, DefaultOffer, Offer, Problem, ServerTls,
+};
 use causeway_config::{CertFile, ClusterId, Config, DefaultCertificate, HostPattern, ObjectName};
 use causeway_core::snapshot::SecretUse;
 use causeway_core::{Diagnostic, Severity, Snapshot};
 use causeway_discovery::{Secret, SecretsView};
 
 use crate::metrics::{self, CertificateSource};
+
+/// How long a Secret that was just asked for may take to arrive before it is called missing, in seconds.
+const ARRIVAL: i64 = 5;
 
 const SELF_SIGNED: &str = "the self-signed default";
 
@@ -28,6 +33,8 @@ pub(super) struct Certificates {
     secrets: BTreeMap<(ClusterId, ObjectName), (Arc<Secret>, Made)>,
     /// What the index was built of last.
     built_of: Option<Inputs>,
+    /// Until when missing Secrets may still be on their way.
+    arriving_until: Option<i64>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -51,6 +58,7 @@ impl Certificates {
             files: BTreeMap::new(),
             secrets: BTreeMap::new(),
             built_of: None,
+            arriving_until: None,
             diagnostics: Vec::new(),
         };
         Ok((certificates, cell))
@@ -61,9 +69,15 @@ impl Certificates {
         &self.diagnostics
     }
 
-    /// Whether time alone has changed what the index should be: something expired, or became valid.
+    /// Other Secrets were asked for: they may take a moment to arrive.
+    pub(super) fn asked(&mut self, now: i64) {
+        self.arriving_until = Some(now + ARRIVAL);
+    }
+
+    /// Whether time alone has changed what there is to serve or to say: something expired, became valid, or did not arrive.
     pub(super) fn due(&mut self, now: i64) -> bool {
-        let due = self.publisher.current().changes_at().is_some_and(|at| at <= now);
+        let late = self.arriving_until.take_if(|until| *until <= now).is_some();
+        let due = late || self.publisher.current().changes_at().is_some_and(|at| at <= now);
         if due {
             self.built_of = None;
         }
@@ -79,11 +93,12 @@ impl Certificates {
     /// Builds and publishes the index, if what it is made of changed. Returns whether all of it was usable; `None` if nothing
     /// was done.
     pub(super) fn rebuild(&mut self, config: &Arc<Config>, snapshot: &Snapshot, view: &SecretsView, now: i64) -> Option<bool> {
-        let same = |built: &Inputs| built.config.tls == config.tls && built.uses == snapshot.secrets && Arc::ptr_eq(&built.view, view);
+        let same =
+            |built: &Inputs| built.config.tls == config.tls && built.uses == snapshot.secrets && Arc::ptr_eq(&built.view, view);
         if self.built_of.as_ref().is_some_and(same) {
             return None;
         }
-        let mut missing = Vec::new();
+        let mut missing = BTreeMap::new();
         let mut offers = Vec::new();
         for file in &config.tls.files {
             offers.push(offer(file_source(file), offers.len(), Allowed::Any, self.file(file)));
@@ -95,7 +110,7 @@ impl Certificates {
                     let made = self.secret(&used.cluster, &used.secret, secret);
                     offers.push(offer(secret_source(&used.cluster, &used.secret), offers.len(), allowed(&used.hosts), made));
                 }
-                None if nowhere(view, &used.secret) => missing.push(used),
+                None if nowhere(view, &used.secret) => drop(missing.entry(&used.secret).or_insert(&used.cluster)),
                 None => {}
             }
         }
@@ -103,8 +118,9 @@ impl Certificates {
         let (index, problems) = self.publisher.current().rebuild(offers, default, now);
         self.publisher.publish(index);
         let mut diagnostics: Vec<Diagnostic> = problems.into_iter().map(diagnostic).chain(problem).collect();
-        missing.dedup_by(|a, b| a.secret == b.secret);
-        diagnostics.extend(missing.iter().map(|used| not_found(&used.cluster, &used.secret)));
+        if self.arriving_until.is_none() {
+            diagnostics.extend(missing.into_iter().map(|(secret, cluster)| not_found(cluster, secret)));
+        }
         let usable = diagnostics.iter().all(|d| d.severity != Severity::Error);
         self.diagnostics = diagnostics;
         self.built_of = Some(Inputs { config: Arc::clone(config), uses: Arc::clone(&snapshot.secrets), view: Arc::clone(view) });
@@ -217,5 +233,12 @@ fn diagnostic(problem: Problem) -> Diagnostic {
         causeway_certs::Severity::Error => Severity::Error,
         causeway_certs::Severity::Warning => Severity::Warning,
     };
-    Diagnostic { severity, cluster: None, object: problem.source, field: String::new(), problem: problem.problem, remedy: problem.remedy }
+    Diagnostic {
+        severity,
+        cluster: None,
+        object: problem.source,
+        field: String::new(),
+        problem: problem.problem,
+        remedy: problem.remedy,
+    }
 }

@@ -173,7 +173,9 @@ impl Control {
         let Some(update) = &self.update else { return };
         let before = self.published.snapshot.load_full();
         let (snapshot, mut diagnostics) = compile(&self.config, &self.edge, &update.clusters, &before);
-        self.want(&snapshot);
+        if self.want(&snapshot) {
+            self.certificates.asked(unix_now());
+        }
         let problems = self.certificates.rebuild(&self.config, &snapshot, &update.secrets, unix_now());
         match problems {
             Some(true) => self.metrics.reload(Reload::Certificates, ReloadResult::Ok),
@@ -190,8 +192,8 @@ impl Control {
         self.note_home();
     }
 
-    /// Tells the sources which Secrets are needed; each in its own cluster.
-    fn want(&self, snapshot: &Snapshot) {
+    /// Tells the sources which Secrets are needed, each in its own cluster; returns whether these are others than before.
+    fn want(&self, snapshot: &Snapshot) -> bool {
         let mut wanted: BTreeSet<_> = snapshot.secrets.iter().map(|s| (s.cluster.clone(), s.secret.clone())).collect();
         wanted.extend(certificates::default_secrets(&self.config));
         self.wanted.send_if_modified(|current| {
@@ -200,7 +202,7 @@ impl Control {
                 *current = Arc::new(wanted);
             }
             changed
-        });
+        })
     }
 
     fn note_home(&mut self) {

@@ -64,7 +64,13 @@ impl Published {
 }
 
 /// Explains a request as the edge that holds `snapshot` would decide it.
-pub fn explain_request(snapshot: &Snapshot, locator: &LocatorCell, query: &ExplainQuery, clock: Clock, seed: u64) -> Option<Explanation> {
+pub fn explain_request(
+    snapshot: &Snapshot,
+    locator: &LocatorCell,
+    query: &ExplainQuery,
+    clock: Clock,
+    seed: u64,
+) -> Option<Explanation> {
     let host = normal_host(query.url.host()?)?.into_owned();
     let location = query.client.and_then(|client: IpAddr| locator.locate(client));
     let head = RequestHead { host: &host, path: query.url.path() };
