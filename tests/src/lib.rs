@@ -1,1 +1,29 @@
-//! placeholder
+//! Support for tests of whole edges: origins, edges and clients on loopback, in one process.
+//!
+//! Everything listens on ports that the kernel chooses, and nothing sleeps: an origin says what reached it, a client what
+//! came back.
+
+pub mod client;
+pub mod edge;
+pub mod h2c;
+pub mod origin;
+pub mod world;
+
+pub use client::Client;
+pub use edge::Edge;
+pub use h2c::H2cOrigin;
+pub use origin::{Answer, Origin};
+pub use world::World;
+
+use std::time::Duration;
+
+/// How long a test waits for what must happen. Only failing tests ever wait for so long.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for what must happen.
+///
+/// # Panics
+/// Where it does not happen.
+pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not happen"))
+}

@@ -1,0 +1,75 @@
+//! What backends and clients are told.
+
+use causeway_tests::{Answer, Client, Edge, Origin, World};
+
+const WWW: &str = "www.example.com";
+
+#[tokio::test]
+async fn a_backend_reads_the_sockets_address_whatever_the_client_says() {
+    let origin = Origin::named("hello").await;
+    let edge = Edge::start(&World::new().serve(WWW, &[origin.address]), &[&[WWW]]);
+    let spoofed = "X-Forwarded-For: 1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\nForwarded: for=1.1.1.1\r\nX-Forwarded-Proto: http\r\n\
+                   causeway-hop: azure\r\nX-Request-Id: mine\r\n";
+    Client::h1(edge.https, WWW).await.request(&format!("GET / HTTP/1.1\r\nHost: {WWW}\r\n{spoofed}\r\n")).await;
+    let request = &origin.requests()[0];
+    assert_eq!(request.fields("x-forwarded-for").collect::<Vec<_>>(), ["127.0.0.1"]);
+    assert_eq!(request.fields("x-real-ip").collect::<Vec<_>>(), ["127.0.0.1"]);
+    assert_eq!(request.fields("x-forwarded-proto").collect::<Vec<_>>(), ["https"]);
+    assert_eq!(request.field("x-forwarded-host"), Some(WWW));
+    assert_eq!(request.field("forwarded"), Some("for=127.0.0.1;host=\"www.example.com\";proto=https"));
+    assert_eq!(request.field("causeway-hop"), None);
+    assert_ne!(request.field("x-request-id"), Some("mine"));
+    assert_eq!(request.field("host"), Some(WWW));
+}
+
+#[tokio::test]
+async fn a_trusted_sender_speaks_for_its_clients() {
+    let origin = Origin::named("hello").await;
+    let world = World::new()
+        .serve(WWW, &[origin.address])
+        .with(|config| config.listen.https.forwarded_for = vec!["127.0.0.0/8".parse().unwrap()]);
+    let edge = Edge::start(&world, &[&[WWW]]);
+    let said = "X-Forwarded-For: 203.0.113.5\r\nX-Request-Id: from-the-balancer\r\n";
+    let response = Client::h1(edge.https, WWW).await.request(&format!("GET / HTTP/1.1\r\nHost: {WWW}\r\n{said}\r\n")).await;
+    let request = &origin.requests()[0];
+    assert_eq!(request.field("x-forwarded-for"), Some("203.0.113.5, 127.0.0.1"));
+    assert_eq!(request.field("x-real-ip"), Some("203.0.113.5"));
+    assert_eq!(request.field("x-request-id"), Some("from-the-balancer"));
+    assert_eq!(response.field("x-request-id"), Some("from-the-balancer"));
+}
+
+#[tokio::test]
+async fn hop_by_hop_fields_stay_on_their_hop_both_ways() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive, X-Mine\r\nX-Mine: 1\r\nKeep-Alive: timeout=5\r\n\
+                  X-Kept: 1\r\ncauseway-served-by: nobody\r\n\r\nok";
+    let origin = Origin::start(move |_| Answer::Bytes(answer.into())).await;
+    let edge = Edge::start(&World::new().serve(WWW, &[origin.address]), &[&[WWW]]);
+    let sent = "Connection: keep-alive, X-Secret\r\nX-Secret: 1\r\nTE: trailers\r\nProxy-Authorization: x\r\nUpgrade: h2c\r\nX-Kept: 1\r\n";
+    let response = Client::h1(edge.https, WWW).await.request(&format!("GET / HTTP/1.1\r\nHost: {WWW}\r\n{sent}\r\n")).await;
+    let request = &origin.requests()[0];
+    for gone in ["connection", "x-secret", "te", "proxy-authorization", "upgrade"] {
+        assert_eq!(request.field(gone), None, "{gone}");
+    }
+    assert_eq!(request.field("x-kept"), Some("1"));
+    for gone in ["x-mine", "keep-alive"] {
+        assert_eq!(response.field(gone), None, "{gone}");
+    }
+    assert_eq!(response.field("x-kept"), Some("1"));
+    assert_eq!(response.field("causeway-served-by"), Some("aws"));
+}
+
+#[tokio::test]
+async fn served_by_is_told_only_if_configured() {
+    let origin = Origin::named("hello").await;
+    let world = World::new().serve(WWW, &[origin.address]).with(|config| config.responses.served_by = false);
+    let edge = Edge::start(&world, &[&[WWW]]);
+    assert_eq!(Client::h1(edge.https, WWW).await.get(WWW, "/").await.field("causeway-served-by"), None);
+}
+
+#[tokio::test]
+async fn a_target_in_absolute_form_reaches_the_backend_in_origin_form() {
+    let origin = Origin::named("hello").await;
+    let edge = Edge::start(&World::new().serve(WWW, &[origin.address]), &[&[WWW]]);
+    Client::h1(edge.https, WWW).await.request(&format!("GET http://{WWW}/a?b HTTP/1.1\r\nHost: {WWW}\r\n\r\n")).await;
+    assert_eq!(origin.requests()[0].line(), "GET /a?b");
+}

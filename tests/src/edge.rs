@@ -1,0 +1,98 @@
+//! An edge's data plane in the test's own process: listeners and engine, on a world's snapshot.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use causeway::listen::ClientDoor;
+use causeway::metrics::Metrics;
+use causeway::redirect::Redirect;
+use causeway::service::engine;
+use causeway::shared::{Clock, Shared};
+use causeway_certs::{
+    Allowed, CertCell, CertIndex, CertPublisher, Certificate, DefaultOffer, Offer, ServerTls, default_certificate,
+    process_tickets, self_signed,
+};
+use causeway_core::Snapshot;
+use tokio::sync::watch;
+
+use crate::world::{CLUSTERS, World};
+
+/// A running edge; it stops accepting when it is dropped.
+pub struct Edge {
+    /// Where clients reach it by TLS.
+    pub https: SocketAddr,
+    /// Where they are redirected.
+    pub http: SocketAddr,
+    /// What requests are decided by.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
+    /// Tells connections to end, by `true`.
+    pub drain: watch::Sender<bool>,
+    /// Stops the listeners, by `true`.
+    pub stop: watch::Sender<bool>,
+    _certificates: CertPublisher,
+}
+
+impl Edge {
+    /// Starts an edge that serves `world`, with one self-signed certificate for each list of names.
+    ///
+    /// # Panics
+    /// Where loopback has no port left.
+    pub fn start(world: &World, certificates: &[&[&str]]) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let home = CLUSTERS[0].parse().expect("a cluster's name");
+        let metrics = Arc::new(Metrics::new(&home, SystemTime::now()));
+        let snapshot = Arc::new(ArcSwap::from_pointee(world.snapshot()));
+        let (publisher, certificates) = CertCell::new(index(certificates));
+        let (drain, draining) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            snapshot: Arc::clone(&snapshot),
+            certificates,
+            locate: Box::new(|_| None),
+            metrics: Arc::clone(&metrics),
+            access_log: None,
+            clock: Clock::start(),
+            drain: draining,
+        });
+        let listen = &world.config.listen;
+        let https = ClientDoor::https(&listen.https, Arc::clone(&shared), engine(Arc::clone(&shared)));
+        let socket = https.bind(&listen.https.bind).expect("loopback has ports").remove(0);
+        let https_address = socket.local_addr().expect("it is bound");
+        https.open(socket, stopped.clone());
+        let plain = listen.http.as_ref().expect("worlds have it");
+        let redirect = Redirect { https_port: https_address.port(), metrics: Arc::clone(&metrics) };
+        let http = ClientDoor::http(plain, shared, Arc::new(redirect));
+        let socket = http.bind(&plain.bind).expect("loopback has ports").remove(0);
+        let http_address = socket.local_addr().expect("it is bound");
+        http.open(socket, stopped);
+        Self { https: https_address, http: http_address, snapshot, metrics, drain, stop, _certificates: publisher }
+    }
+
+    /// Serves another world from now on.
+    pub fn publish(&self, world: &World) {
+        self.snapshot.store(Arc::new(world.snapshot()));
+    }
+
+    /// A line of the metrics: the value of a series, by its name and labels as they stand there.
+    pub fn metric(&self, series: &str) -> Option<String> {
+        let text = self.metrics.encode();
+        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))
+    }
+}
+
+fn index(certificates: &[&[&str]]) -> CertIndex {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs().cast_signed();
+    let tls = ServerTls::new(process_tickets().expect("there is randomness"));
+    let offer = |names: &&[&str]| {
+        let pair = self_signed(names, now).expect("these are names");
+        let certificate = Certificate::from_pem(&pair.cert, &pair.key, &tls);
+        Offer { source: names.join(" "), rank: 0, hosts: Allowed::Any, certificate: certificate.map(Arc::new) }
+    };
+    let default = default_certificate(&tls, now).expect("it can be made");
+    let default = DefaultOffer { source: "default".into(), certificate: Arc::new(default) };
+    CertIndex::build(certificates.iter().map(offer).collect(), default, now).0
+}
