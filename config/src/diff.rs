@@ -1,6 +1,6 @@
 //! What a reload cannot change.
 
-use crate::model::{Config, Fleet, Listen};
+use crate::model::{ClientListener, Config, Fleet, Listen};
 
 /// The fields that differ between two configurations and only take effect with a restart, by their paths in the file.
 /// Everything else is live.
@@ -20,12 +20,19 @@ pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
         responses: _,
         access_log: _,
     } = old;
-    let bind = |listener: &Option<crate::ClientListener>| listener.as_ref().map(|l| l.bind.clone());
+    let bind = |listener: &Option<ClientListener>| listener.as_ref().map(|l| l.bind.clone());
+    // Turning the listener on or off is told by its address.
+    let http_proxies = match (http, &new.listen.http) {
+        (Some(old), Some(new)) => old.proxy_protocol != new.proxy_protocol,
+        _ => false,
+    };
     let changes = [
         ("fleet.name", *name != new.fleet.name),
         ("fleet.tls", *tls != new.fleet.tls),
         ("listen.http.bind", bind(http) != bind(&new.listen.http)),
+        ("listen.http.proxyProtocol", http_proxies),
         ("listen.https.bind", https.bind != new.listen.https.bind),
+        ("listen.https.proxyProtocol", https.proxy_protocol != new.listen.https.proxy_protocol),
         ("listen.peer.bind", *peer != new.listen.peer),
         ("listen.health.bind", *health != new.listen.health),
         ("listen.admin.bind", *admin != new.listen.admin),
@@ -46,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn only_addresses_and_the_fleet_wait_for_a_restart() {
+    fn only_listeners_and_the_fleet_wait_for_a_restart() {
         let old = config("clusters: {a: {}}");
         let live =
             "clusters: {b: {}}\nhosts: {x.example: {}}\nupstream: {attempts: 1}\nlisten: {https: {forwardedFor: [10.0.0.0/8]}}";
@@ -63,5 +70,8 @@ mod tests {
             "listen.admin.bind",
         ];
         assert_eq!(restart_needed(&old, &config(all)), expected);
+        let proxies = "proxyProtocol: {mode: optional, from: [10.0.0.0/8]}";
+        let proxies = config(&format!("clusters: {{a: {{}}}}\nlisten: {{http: {{{proxies}}}, https: {{{proxies}}}}}"));
+        assert_eq!(restart_needed(&old, &proxies), ["listen.http.proxyProtocol", "listen.https.proxyProtocol"]);
     }
 }

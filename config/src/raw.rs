@@ -21,7 +21,7 @@ pub use crate::tree::de::At;
 pub struct RawConfig {
     /// The fleet's name, and the certificates by which its edges know each other.
     pub fleet: At<RawFleet>,
-    /// Where an edge listens. Addresses take effect with a restart.
+    /// Where an edge listens. Addresses and PROXY protocol take effect with a restart.
     pub listen: At<RawListen>,
     /// The Kubernetes clusters, by name. Their order breaks ties: earlier ones win.
     pub clusters: At<Entries<RawCluster>>,
