@@ -15,7 +15,7 @@ use crate::report::{Report, shown};
 /// The label that says whose endpoints these are.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
-/// Translates a slice. Slices of one Service are put together later, by [`crate::endpoints`].
+/// Translates a slice. Slices of one Service are put together later, in `endpoints.rs`.
 pub fn endpoint_slice(cluster: &ClusterId, object: v1::EndpointSlice) -> Result<Translated, Diagnostic> {
     let key = Key::new(cluster, Kind::EndpointSlice, &object.metadata)?;
     let mut report = Report::new(cluster, &key);
