@@ -28,8 +28,12 @@ pub struct Explanation {
     pub location: Option<Location>,
     /// The cluster this edge lives in.
     pub home: ClusterId,
-    /// The decision, or why there is none.
-    pub decision: Result<Decision, String>,
+    /// The decision, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
+    /// Why there is none, if there is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// A decision.
@@ -92,14 +96,17 @@ pub struct Drawn {
 
 /// Explains what would happen to a request now.
 pub fn explain(snapshot: &Snapshot, head: RequestHead<'_>, location: Option<&Location>, now: Nanos, seed: u64) -> Explanation {
-    let decision =
-        plan(snapshot, head, location, seed).map_err(|refusal| refusal.to_string()).map(|plan| decide(snapshot, head, plan, now));
+    let (decision, refused) = match plan(snapshot, head, location, seed) {
+        Ok(plan) => (Some(decide(snapshot, head, plan, now)), None),
+        Err(refusal) => (None, Some(refusal.to_string())),
+    };
     Explanation {
         host: head.host.into(),
         path: head.path.into(),
         location: location.cloned(),
         home: snapshot.home().id.clone(),
         decision,
+        refused,
     }
 }
 

@@ -54,7 +54,7 @@ impl Explain {
         } else {
             print!("{}", text(&explanation));
         }
-        Ok(if explanation["decision"]["Ok"].is_object() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if explanation["decision"].is_object() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn offline(&self, query: &ExplainQuery) -> anyhow::Result<Value> {
@@ -76,13 +76,15 @@ fn text(explanation: &Value) -> String {
     let say = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     out.line("request", &format!("{}{}", say(&explanation["host"]), say(&explanation["path"])));
     out.line("edge", &say(&explanation["home"]));
-    out.line("client", &explanation["location"].as_str().map_or("location unknown, counts as home".to_owned(), |l| format!("in {l}")));
-    let decision = &explanation["decision"];
-    if let Some(refusal) = decision["Err"].as_str() {
+    out.line(
+        "client",
+        &explanation["location"].as_str().map_or("location unknown, counts as home".to_owned(), |l| format!("in {l}")),
+    );
+    if let Some(refusal) = explanation["refused"].as_str() {
         out.line("refused", refusal);
         return out.0;
     }
-    let decision = &decision["Ok"];
+    let decision = &explanation["decision"];
     out.line("rule", &format!("{} {}", say(&decision["rule"][0]), say(&decision["rule"][1])));
     let route = &decision["route"];
     out.line("route", &format!("{} {} in {}", say(&route["kind"]), say(&route["object"]), say(&route["cluster"])));
