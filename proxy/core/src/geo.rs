@@ -26,7 +26,7 @@ impl Serialize for Location {
     }
 }
 
-/// A preference whose tier lists are numbered: each entry is a row of the snapshot's [`Rows`](crate::snapshot::Rows).
+/// A preference whose tier lists are numbered: each entry is a row of the snapshot's [`Rows`](crate::share::Rows).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preferences {
     pub(crate) subdivisions: BTreeMap<Subdivision, usize>,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::cell::{ClusterCell, EndpointCell};
 use crate::cluster::{AppProtocol, Endpoint};
 use crate::diagnostics::Diagnostic;
-use crate::snapshot::Rows;
+use crate::share::Rows;
 
 /// Which pool.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -4,6 +4,12 @@
 //! overprovisioning so that a few missing endpoints do not send people across an ocean. Inside a tier clusters split by
 //! weight.
 
+/// Tiers by preference, each a list of cluster indices.
+pub type Tiers = Box<[Box<[usize]>]>;
+
+/// The distinct tier lists of all policies; policies name them by position.
+pub type Rows = [Tiers];
+
 /// How many more requests the healthy part of a tier is trusted with, before it spills: with 1.4, a tier serves everything
 /// until fewer than 5 in 7 of its endpoints are ready.
 pub const OVERPROVISIONING: f64 = 1.4;
@@ -23,11 +29,11 @@ pub struct Capacity {
 ///
 /// `tiers` lists cluster indices by preference. For each tier h = min(1, 1.4 x ready / total), load = min(what is left, h);
 /// where the sum over all tiers stays below 1, everything is divided by it. A tier with total 0 is no candidate.
-pub fn shares<T: AsRef<[C]>, C: Copy + Into<usize>>(tiers: &[T], capacity: &[Capacity], shares: &mut [f64]) {
+pub fn shares(tiers: &[Box<[usize]>], capacity: &[Capacity], shares: &mut [f64]) {
     shares.fill(0.0);
     let mut left = 1.0;
     for tier in tiers {
-        let members = || tier.as_ref().iter().map(|&c| c.into());
+        let members = || tier.iter().copied();
         let (ready, total, weight) =
             members().map(|c| capacity[c]).fold((0.0, 0.0, 0.0), |(r, t, w), c| (r + c.ready, t + c.total, w + c.weight));
         if total <= 0.0 || weight <= 0.0 {
@@ -58,7 +64,8 @@ mod tests {
 
     fn run(tiers: &[&[usize]], capacity: &[Capacity]) -> Vec<f64> {
         let mut out = vec![0.0; capacity.len()];
-        shares(tiers, capacity, &mut out);
+        let tiers: Tiers = tiers.iter().map(|&tier| tier.into()).collect();
+        shares(&tiers, capacity, &mut out);
         out
     }
 

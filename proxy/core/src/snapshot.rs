@@ -12,6 +12,7 @@ use crate::diagnostics::Diagnostic;
 use crate::policy::Policies;
 use crate::pool::Pool;
 use crate::route::RouteTable;
+use crate::share::Rows;
 
 /// What requests are decided by.
 #[derive(Debug)]
@@ -38,9 +39,6 @@ pub struct Snapshot {
     pub(crate) route_diagnostics: Arc<[Diagnostic]>,
     pub(crate) inputs: Box<[Arc<Objects>]>,
 }
-
-/// Tier lists: for each row its tiers, each a list of cluster indices.
-pub type Rows = [Box<[Box<[usize]>]>];
 
 /// A cluster as this edge sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -10,7 +10,9 @@ use causeway_config::{HostPattern, ObjectName};
 
 use super::fleet::Fleet;
 use crate::cluster::{Ingress, Objects};
+use crate::diagnostics::{Diagnostic, Severity};
 use crate::policy::covering;
+use crate::route::Origin;
 
 /// `spec.controller` of an `IngressClass` that is ours whatever its name.
 const CONTROLLER: &str = "causeway.dev/ingress-controller";
@@ -21,6 +23,32 @@ pub(super) struct Version<'a> {
     pub(super) cluster: usize,
     pub(super) name: &'a ObjectName,
     pub(super) ingress: &'a Ingress,
+}
+
+impl Version<'_> {
+    /// Where its routes come from.
+    pub(super) fn origin(&self, fleet: &Fleet<'_>) -> Origin {
+        Origin { kind: "Ingress", object: self.name.clone(), cluster: fleet.cluster(self.cluster).id.clone() }
+    }
+
+    /// Something that is wrong with it.
+    pub(super) fn complaint(
+        &self,
+        fleet: &Fleet<'_>,
+        severity: Severity,
+        field: &str,
+        problem: String,
+        remedy: String,
+    ) -> Diagnostic {
+        Diagnostic {
+            severity,
+            cluster: Some(fleet.cluster(self.cluster).id.clone()),
+            object: format!("Ingress {}", self.name),
+            field: field.into(),
+            problem,
+            remedy,
+        }
+    }
 }
 
 /// Every version of every Ingress that is ours and meant for here, by precedence: home first, then the configuration's

@@ -7,11 +7,11 @@ use causeway_config::{HostPattern, ObjectName};
 
 use super::claims::{Claims, Version, hosts, versions};
 use super::fleet::Fleet;
-use super::ingress::translate;
+use super::ingress::{Rules, translate};
 use super::pools::Specs;
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::policy::Policies;
-use crate::route::{HostEntry, HostTable, Origin, PathMatch, PathTable, Route, RouteTable};
+use crate::route::{HostEntry, HostTable, PathMatch, PathTable, Route, RouteTable};
 use crate::snapshot::SecretUse;
 
 pub(super) struct Built {
@@ -19,9 +19,6 @@ pub(super) struct Built {
     pub(super) secrets: Vec<SecretUse>,
     pub(super) diagnostics: Vec<Diagnostic>,
 }
-
-/// The rules of a host, by precedence.
-pub(super) type Rules = Vec<(PathMatch, Arc<Route>)>;
 
 pub(super) fn build(fleet: &Fleet<'_>, policies: &Policies) -> Built {
     let mut diagnostics = configuration(fleet);
@@ -91,9 +88,8 @@ fn winners<'a>(
             if let Err(refused) = claims.check(version.cluster, &version.name.namespace, host) {
                 let id = fleet.cluster(version.cluster).id.as_str();
                 let (problem, remedy) = refused.explain(host, id, &version.name.namespace);
-                diagnostics.push(complaint(
+                diagnostics.push(version.complaint(
                     fleet,
-                    version,
                     Severity::Error,
                     &format!("spec.rules (host {host})"),
                     problem,
@@ -116,9 +112,8 @@ fn drift(fleet: &Fleet<'_>, winner: &Version<'_>, other: &Version<'_>) -> Option
     let winner = &fleet.cluster(winner.cluster).id;
     (!differing.is_empty()).then(|| {
         let problem = format!("it differs from the same Ingress in {winner}, whose version serves here");
-        complaint(
+        other.complaint(
             fleet,
-            other,
             Severity::Warning,
             &differing.join(", "),
             problem,
@@ -220,27 +215,4 @@ fn secrets(
         }
     }
     uses
-}
-
-pub(super) fn complaint(
-    fleet: &Fleet<'_>,
-    version: &Version<'_>,
-    severity: Severity,
-    field: &str,
-    problem: String,
-    remedy: String,
-) -> Diagnostic {
-    Diagnostic {
-        severity,
-        cluster: Some(fleet.cluster(version.cluster).id.clone()),
-        object: format!("Ingress {}", version.name),
-        field: field.into(),
-        problem,
-        remedy,
-    }
-}
-
-/// Where a route came from.
-pub(super) fn origin(fleet: &Fleet<'_>, version: &Version<'_>) -> Origin {
-    Origin { kind: "Ingress", object: version.name.clone(), cluster: fleet.cluster(version.cluster).id.clone() }
 }

@@ -7,11 +7,13 @@ use causeway_config::HostPattern;
 
 use super::claims::{Claims, Version, hosts};
 use super::fleet::Fleet;
-use super::hosts::{Rules, complaint, origin};
 use super::pools::Specs;
 use crate::cluster::{PathType, ServiceRef};
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::route::{Backend, PathMatch, Route};
+
+/// The rules of a host, by precedence.
+pub(super) type Rules = Vec<(PathMatch, Arc<Route>)>;
 
 pub(super) fn translate(
     fleet: &Fleet<'_>,
@@ -29,9 +31,8 @@ pub(super) fn translate(
             Ok(()) => drop(accepted.insert(host)),
             Err(refused) => {
                 let (problem, remedy) = refused.explain(host, fleet.cluster(version.cluster).id.as_str(), namespace);
-                diagnostics.push(complaint(
+                diagnostics.push(version.complaint(
                     fleet,
-                    version,
                     Severity::Error,
                     &format!("spec.rules (host {host})"),
                     problem,
@@ -82,12 +83,12 @@ impl Routes<'_, '_, '_, '_> {
             Err(what) => Err((format!("its backend is {what}"), "name a Service; other backends are not supported".to_owned())),
         };
         let target = target.map_err(|(problem, remedy)| {
-            self.diagnostics.push(complaint(self.fleet, self.version, Severity::Error, field, problem.clone(), remedy));
+            self.diagnostics.push(self.version.complaint(self.fleet, Severity::Error, field, problem.clone(), remedy));
             problem.into()
         });
         let route = Arc::new(Route {
             label: format!("ingress/{}", self.version.name).into(),
-            origin: origin(self.fleet, self.version),
+            origin: self.version.origin(self.fleet),
             backends: Box::new([Backend { weight: 1, target }]),
         });
         if let Ok(backend) = backend {

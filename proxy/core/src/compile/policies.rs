@@ -8,13 +8,11 @@ use causeway_config::{ClusterId, ClusterState as State, HostPolicy, Preference, 
 use super::fleet::Fleet;
 use crate::geo::{Preferences, Rule};
 use crate::policy::{Policies, Policy, TlsPolicy};
-use crate::snapshot::Rows;
+use crate::share::{Rows, Tiers as Row};
 
 /// Clusters this close to the nearest one, in milliseconds or as a part of its distance, are as good as it.
 const NEAR_MS: f64 = 10.0;
 const NEAR_PART: f64 = 0.2;
-
-type Row = Box<[Box<[usize]>]>;
 
 pub(super) fn build(fleet: &Fleet<'_>) -> (Arc<Rows>, Policies) {
     let mut rows = Interner::default();

@@ -14,7 +14,8 @@ use crate::cluster::{AppProtocol, Endpoint, PortRef, Service, ServiceRef, forbid
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::pool::{Absence, Member, Pool, PoolEndpoint, PoolKey, PoolSpec, Shares};
 use crate::route::RouteTable;
-use crate::snapshot::{Rows, Snapshot};
+use crate::share::Rows;
+use crate::snapshot::Snapshot;
 
 /// Collects the pools that routes need, each once.
 pub(super) struct Specs<'f, 'a> {
