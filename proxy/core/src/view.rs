@@ -162,7 +162,7 @@ fn route_view(snapshot: &Snapshot, entry: &HostEntry, path: &PathMatch, route: &
 fn pool_view(snapshot: &Snapshot, pool: &Pool, now: Nanos) -> PoolView {
     let id = |cluster: usize| snapshot.clusters[cluster].id.clone();
     let named = |tiers: &[Box<[usize]>]| tiers.iter().map(|tier| tier.iter().map(|&c| id(c)).collect()).collect();
-    let row = |(row, tiers): (usize, &Box<[Box<[usize]>]>)| ShareView {
+    let row = |(row, tiers): (usize, &crate::share::Tiers)| ShareView {
         tiers: named(tiers),
         shares: pool.shares().row(row).enumerate().map(|(c, share)| (id(c).to_string(), share)).collect(),
     };
