@@ -12,6 +12,7 @@ use http::HeaderValue;
 use crate::forwarded::Client;
 use crate::listen::Connection;
 use crate::metrics::{Open, RefusalReason};
+use crate::service::dial::{Deadline, Handle};
 
 /// A request on its way through the engine.
 ///
@@ -55,7 +56,7 @@ pub struct Ctx {
     pub(crate) open: Option<Open>,
 }
 
-/// One try of a request.
+/// One try of a request. Dropping it ends its deadline too.
 pub struct Try {
     /// Where it goes.
     pub candidate: Candidate,
@@ -63,6 +64,9 @@ pub struct Try {
     pub attempt: Attempt,
     /// How long the response's header took; `None` until it has come.
     pub answered: Option<Duration>,
+    /// Ends the connection when the header is overdue; `None` where it is not known yet, or where silence is no fault.
+    pub(crate) handle: Option<Handle>,
+    pub(crate) deadline: Option<Deadline>,
 }
 
 impl Ctx {
@@ -107,6 +111,21 @@ impl Ctx {
         }
         self.next = self.current.as_ref().map(|current| current.candidate.clone());
         self.next.is_some()
+    }
+
+    /// The request is sent: from now on the response's header is awaited.
+    pub(crate) fn await_header(&mut self) {
+        if let Some(current) = &mut self.current
+            && current.answered.is_none()
+            && let Some(handle) = current.handle.take()
+        {
+            current.deadline = Some(handle.end_after(self.limits.response_timeout));
+        }
+    }
+
+    /// Whether the connection was ended because the response's header was overdue.
+    pub(crate) fn overdue(&self) -> bool {
+        self.current.as_ref().and_then(|current| current.deadline.as_ref()).is_some_and(Deadline::passed)
     }
 
     /// The cluster that serves, or was tried last.

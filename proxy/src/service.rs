@@ -13,6 +13,7 @@
 //! Decisions are made elsewhere and are pure: `plan` in the core, `retry`, `head` and `headers` beside this. What is here
 //! also closes what the engine leaves open; such places say so.
 
+pub(crate) mod dial;
 pub(crate) mod head;
 mod headers;
 mod peer;
@@ -29,6 +30,7 @@ use causeway_core::{Refusal, RequestHead, plan};
 use http::{HeaderValue, StatusCode};
 use pingora::apps::HttpServerOptions;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
 use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
 use pingora::server::configuration::ServerConf;
@@ -36,6 +38,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 use tracing::debug;
 
+use self::dial::{Dialer, Handle};
 use self::peer::Carriage;
 use self::retry::{Failure, Verdict};
 use crate::ctx::{Ctx, Try};
@@ -83,12 +86,13 @@ const NO_ENDPOINT: Reply =
 /// What clients' requests go through.
 pub struct Proxy {
     shared: Arc<Shared>,
+    dialer: Arc<Dialer>,
 }
 
 /// The engine, ready for [`ClientDoor`](crate::listen::ClientDoor).
 pub fn engine(shared: Arc<Shared>) -> Arc<HttpProxy<Proxy>> {
     let conf = ServerConf { max_retries: MOST_TRIES, threads: 1, upstream_keepalive_pool_size: POOL, ..ServerConf::default() };
-    let mut engine = http_proxy(&Arc::new(conf), Proxy { shared });
+    let mut engine = http_proxy(&Arc::new(conf), Proxy { shared, dialer: Arc::new(Dialer) });
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(H2_IDLE);
     engine.server_options = Some(options);
@@ -128,11 +132,7 @@ impl Proxy {
         ctx.route = Some(Arc::clone(&plan.route.label));
         let fenced = plan.policy.tls.fence.is_some();
         ctx.plan = Some(plan);
-        if ctx.draw(self.shared.clock.now()) {
-            Ok(())
-        } else {
-            Err(if fenced { FENCED } else { NO_ENDPOINT })
-        }
+        if ctx.draw(self.shared.clock.now()) { Ok(()) } else { Err(if fenced { FENCED } else { NO_ENDPOINT }) }
     }
 
     /// Host against SNI.
@@ -203,18 +203,11 @@ impl ProxyHttp for Proxy {
         let Some(candidate) = ctx.next.take() else {
             return Error::e_explain(ErrorType::InternalError, "a try without a candidate");
         };
-        let request = session.req_header();
-        let carriage = if session.is_upgrade_req() {
-            Carriage::Upgrade
-        } else if headers::is_stream(request) {
-            Carriage::Stream
-        } else {
-            Carriage::Exchange
-        };
-        let peer = peer::peer(&candidate, &ctx.host, carriage, &ctx.limits);
+        let carriage = carriage(session);
+        let peer = peer::peer(&candidate, &ctx.host, carriage, &ctx.limits, &self.dialer);
         ctx.tries += 1;
         let attempt = candidate.begin(self.shared.clock.now());
-        ctx.current = Some(Try { candidate, attempt, answered: None });
+        ctx.current = Some(Try { candidate, attempt, answered: None, handle: None, deadline: None });
         Ok(Box::new(peer))
     }
 
@@ -235,10 +228,14 @@ impl ProxyHttp for Proxy {
         ctx: &mut Ctx,
         reused: bool,
     ) -> Box<Error> {
+        if ctx.overdue() {
+            // What the engine saw is a connection that ended.
+            error.etype = ErrorType::ReadTimedout;
+        }
         let failure = Failure {
             upstream: *error.esource() == ErrorSource::Upstream,
             answered: ctx.answered(),
-            stale: reused && error.retry == RetryType::ReusedOnly,
+            stale: reused && error.retry == RetryType::ReusedOnly && !ctx.overdue(),
             refused: error.retry == RetryType::Decided(true),
             idempotent: session.req_header().method.is_idempotent(),
             replayable: !session.as_ref().retry_buffer_truncated(),
@@ -258,6 +255,23 @@ impl ProxyHttp for Proxy {
         error
     }
 
+    async fn connected_to_upstream(
+        &self,
+        session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::fd::RawFd,
+        digest: Option<&Digest>,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        if let Some(current) = &mut ctx.current
+            && carriage(session) == Carriage::Exchange
+        {
+            current.handle = Handle::of(digest);
+        }
+        Ok(())
+    }
+
     async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, ctx: &mut Ctx) -> Result<()> {
         headers::request(request, ctx)
     }
@@ -269,8 +283,11 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        _ctx: &mut Ctx,
+        ctx: &mut Ctx,
     ) -> Result<()> {
+        if end {
+            ctx.await_header();
+        }
         // An empty last DATA frame would be written to an HTTP/1.1 backend as a second end of the body, and what follows
         // on that connection be read as another request (cloudflare/pingora#935).
         if end && body.as_ref().is_some_and(Bytes::is_empty) {
@@ -287,6 +304,7 @@ impl ProxyHttp for Proxy {
         let now = self.shared.clock.now();
         if let Some(current) = &mut ctx.current {
             current.answered = Some(now.since(current.attempt.started()));
+            (current.handle, current.deadline) = (None, None);
             if status != StatusCode::SWITCHING_PROTOCOLS {
                 current.attempt.answered(status.as_u16(), now);
             }
@@ -329,7 +347,20 @@ impl ProxyHttp for Proxy {
     }
 }
 
+fn carriage(session: &Session) -> Carriage {
+    if session.is_upgrade_req() {
+        Carriage::Upgrade
+    } else if headers::is_stream(session.req_header()) {
+        Carriage::Stream
+    } else {
+        Carriage::Exchange
+    }
+}
+
 /// An id for answers to requests that never got one.
 fn id(value: &HeaderValue) -> &str {
     value.to_str().unwrap_or("unknown")
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,6 +118,29 @@ async fn a_silent_backend_is_given_up_for_one_that_answers() {
 }
 
 #[tokio::test]
+async fn the_time_for_a_response_limits_its_header_only() {
+    let origin = Origin::start(|_| Answer::Slow("200 OK", Duration::from_millis(300), "worth waiting for")).await;
+    let world =
+        World::new().serve(WWW, &[origin.address]).with(|config| config.upstream.response_timeout = Duration::from_millis(100));
+    let edge = Edge::start(&world, &[&[WWW]]);
+    let response = Client::h1(edge.https, WWW).await.get(WWW, "/").await;
+    assert_eq!((response.status(), response.text().as_str()), (200, "worth waiting for"));
+}
+
+#[tokio::test]
+async fn the_time_for_a_response_begins_when_the_request_is_sent() {
+    let origin = Origin::named("hello").await;
+    let world =
+        World::new().serve(WWW, &[origin.address]).with(|config| config.upstream.response_timeout = Duration::from_millis(100));
+    let edge = Edge::start(&world, &[&[WWW]]);
+    let mut client = Client::h1(edge.https, WWW).await;
+    client.send(format!("POST / HTTP/1.1\r\nHost: {WWW}\r\nContent-Length: 10\r\n\r\nhello")).await;
+    // An upload that takes longer than a response may: what is waited for here is the time itself.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(client.request("hello").await.status(), 200);
+}
+
+#[tokio::test]
 async fn nothing_stays_in_flight_when_a_client_leaves() {
     let origin = Origin::start(|_| Answer::Silence).await;
     let edge = Edge::start(&World::new().serve(WWW, &[origin.address]), &[&[WWW]]);

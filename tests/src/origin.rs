@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -42,6 +43,8 @@ pub enum Answer {
     Bytes(Vec<u8>),
     /// These bytes, and the end of the connection.
     Last(Vec<u8>),
+    /// A status at once, and after a pause the body.
+    Slow(&'static str, Duration, &'static str),
     /// Nothing, for ever.
     Silence,
     /// 101 after `head`, then everything comes back as it came.
@@ -151,13 +154,20 @@ async fn serve(mut stream: TcpStream, connection: usize, answer: &(dyn Fn(&Reque
         seen.news.notify_waiters();
         let written = match &answer {
             Answer::Bytes(bytes) | Answer::Last(bytes) => stream.write_all(bytes).await,
+            Answer::Slow(status, pause, body) => slow(&mut stream, status, *pause, body).await,
             Answer::Silence => std::future::pending().await,
             Answer::Echo => echo(&mut stream, &mut buffer).await,
         };
-        if written.is_err() || !matches!(answer, Answer::Bytes(_)) {
+        if written.is_err() || !matches!(answer, Answer::Bytes(_) | Answer::Slow(..)) {
             return;
         }
     }
+}
+
+async fn slow(stream: &mut TcpStream, status: &str, pause: Duration, body: &str) -> io::Result<()> {
+    stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes()).await?;
+    tokio::time::sleep(pause).await;
+    stream.write_all(body.as_bytes()).await
 }
 
 async fn echo(stream: &mut TcpStream, before: &mut Vec<u8>) -> io::Result<()> {

@@ -93,7 +93,10 @@ fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
 /// Whether a request begins a stream, on which silence means nothing: a WebSocket, gRPC, server-sent events.
 pub(crate) fn is_stream(request: &RequestHeader) -> bool {
     let begins = |name: HeaderName, prefix: &str| {
-        request.headers.get(name).is_some_and(|v| v.as_bytes().get(..prefix.len()).is_some_and(|v| v.eq_ignore_ascii_case(prefix.as_bytes())))
+        request
+            .headers
+            .get(name)
+            .is_some_and(|v| v.as_bytes().get(..prefix.len()).is_some_and(|v| v.eq_ignore_ascii_case(prefix.as_bytes())))
     };
     request.headers.contains_key(UPGRADE)
         || begins(http::header::CONTENT_TYPE, "application/grpc")

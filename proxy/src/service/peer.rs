@@ -1,11 +1,15 @@
 //! A candidate as the engine's peer: where to connect, how, and how long to wait.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_config::Upstream;
 use causeway_core::Candidate;
 use causeway_core::cluster::AppProtocol;
+use pingora::connectors::L4Connect;
 use pingora::upstreams::peer::HttpPeer;
+
+use super::dial::Dialer;
 
 /// How long a connection to a backend is kept for the next request. Backends close idle ones too, most after 60 s or more
 /// (nginx 75 s, Go 120 s); whoever closes first must not be the one that a request is on its way to.
@@ -31,7 +35,7 @@ pub(crate) enum Carriage {
 
 /// The peer for one try. `host` is the request's, in normal form; a backend that speaks TLS is asked for it, and must prove
 /// it by a certificate that the system's authorities vouch for.
-pub(crate) fn peer(candidate: &Candidate, host: &str, carriage: Carriage, limits: &Upstream) -> HttpPeer {
+pub(crate) fn peer(candidate: &Candidate, host: &str, carriage: Carriage, limits: &Upstream, dialer: &Arc<Dialer>) -> HttpPeer {
     let tls = candidate.protocol == AppProtocol::Https;
     // The engine verifies nothing when the name is empty; a request without a host never comes this far.
     let name = if tls { host.to_owned() } else { String::new() };
@@ -44,16 +48,16 @@ pub(crate) fn peer(candidate: &Candidate, host: &str, carriage: Carriage, limits
     };
     let options = &mut peer.options;
     options.connection_timeout = Some(limits.connect_timeout);
-    // A handshake takes up to two round trips more than a connection, and processor time on the other side.
+    // The dialer knows of no limit but this one. A handshake takes up to two round trips more than a connection, and processor time on the other side.
     options.total_connection_timeout = Some(if tls { limits.connect_timeout * 3 } else { limits.connect_timeout });
     options.idle_timeout = Some(IDLE);
-    options.read_timeout = (carriage == Carriage::Exchange).then_some(limits.response_timeout);
     if candidate.protocol == AppProtocol::H2c && carriage != Carriage::Upgrade {
         options.set_http_version(2, 2);
         options.max_h2_streams = STREAMS;
         options.h2_ping_interval = Some(PING);
     } else {
         options.set_http_version(1, 1);
+        options.custom_l4 = Some(Arc::clone(dialer) as Arc<dyn L4Connect + Send + Sync>);
     }
     peer
 }

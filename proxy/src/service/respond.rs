@@ -17,8 +17,7 @@ use crate::reply::{Format, Reply};
 const UNREACHABLE: Reply =
     Reply::new(StatusCode::BAD_GATEWAY, RefusalReason::Upstream, "the backend could not be reached, or broke off");
 const TIMEOUT: Reply = Reply::new(StatusCode::GATEWAY_TIMEOUT, RefusalReason::Timeout, "the backend did not answer in time");
-const BAD_REQUEST: Reply =
-    Reply::new(StatusCode::BAD_REQUEST, RefusalReason::BadRequest, "the request breaks the rules of HTTP");
+const BAD_REQUEST: Reply = Reply::new(StatusCode::BAD_REQUEST, RefusalReason::BadRequest, "the request breaks the rules of HTTP");
 const INTERNAL: Reply =
     Reply::new(StatusCode::INTERNAL_SERVER_ERROR, RefusalReason::Upstream, "the edge could not forward the request");
 
@@ -53,7 +52,9 @@ impl Proxy {
 
 /// The answer to a failure; `None` where nobody is left to answer.
 fn failure(error: &Error) -> Option<Reply> {
-    use ErrorType::{ConnectTimedout, ConnectionClosed, ReadError, ReadTimedout, TLSHandshakeTimedout, WriteError, WriteTimedout};
+    use ErrorType::{
+        ConnectTimedout, ConnectionClosed, ReadError, ReadTimedout, TLSHandshakeTimedout, WriteError, WriteTimedout,
+    };
     match (error.esource(), error.etype()) {
         (ErrorSource::Upstream, ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout) => Some(TIMEOUT),
         (ErrorSource::Upstream, _) => Some(UNREACHABLE),

@@ -61,7 +61,8 @@ fn a_trusted_sender_cannot_speak_to_our_hops_either() {
 
 #[test]
 fn servers_get_the_origin_form() {
-    for (target, expected) in [("http://www.example.com/a?b", "/a?b"), ("http://www.example.com", "/"), ("/a", "/a"), ("*", "*")] {
+    for (target, expected) in [("http://www.example.com/a?b", "/a?b"), ("http://www.example.com", "/"), ("/a", "/a"), ("*", "*")]
+    {
         let mut sent = get(target, &[]);
         request(&mut sent, &ctx(false)).unwrap();
         assert_eq!(String::from_utf8_lossy(sent.raw_path()), expected, "{target}");
