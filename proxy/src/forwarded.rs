@@ -110,11 +110,7 @@ pub fn request_id(client: &Client, incoming: &HeaderMap, fresh: u128) -> HeaderV
 
 fn chain(client: &Client, incoming: &HeaderMap) -> HeaderValue {
     let sender = client.sender.to_string();
-    if client.trusted {
-        appended(incoming, &X_FORWARDED_FOR, &sender).unwrap_or_else(|| ascii(sender))
-    } else {
-        ascii(sender)
-    }
+    if client.trusted { appended(incoming, &X_FORWARDED_FOR, &sender).unwrap_or_else(|| ascii(sender)) } else { ascii(sender) }
 }
 
 /// RFC 7239. Where a trusted sender gave X-Forwarded-For alone, its chain is translated (section 7.4).

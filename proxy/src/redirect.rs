@@ -89,7 +89,8 @@ fn location(request: &RequestHeader, host: &str, port: u16) -> HeaderValue {
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     let target = request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let target = if target.starts_with('/') { target } else { "/" };
-    HeaderValue::try_from(format!("https://{host}{port}{target}")).expect("a checked host and a parsed target have no control characters")
+    HeaderValue::try_from(format!("https://{host}{port}{target}"))
+        .expect("a checked host and a parsed target have no control characters")
 }
 
 #[cfg(test)]

@@ -100,10 +100,7 @@ fn a_trusted_senders_chain_is_continued_and_its_word_kept() {
 #[test]
 fn a_trusted_forwarded_header_is_appended_to() {
     let sent = sent("10.0.0.1", "www.example.com", &[("forwarded", "for=203.0.113.5;proto=https")]);
-    assert_eq!(
-        value(&sent, "forwarded"),
-        "for=203.0.113.5;proto=https, for=10.0.0.1;host=\"www.example.com\";proto=https"
-    );
+    assert_eq!(value(&sent, "forwarded"), "for=203.0.113.5;proto=https, for=10.0.0.1;host=\"www.example.com\";proto=https");
 }
 
 #[test]

@@ -58,7 +58,9 @@ pub enum ProxyProtocolError {
     #[error("{0} is not in `proxyProtocol.from`, and this listener requires a header: add the load balancer's network")]
     Untrusted(IpAddr),
     /// The header must come and did not.
-    #[error("the connection does not begin with a PROXY protocol header: enable it on the load balancer, or set `proxyProtocol.mode: optional`")]
+    #[error(
+        "the connection does not begin with a PROXY protocol header: enable it on the load balancer, or set `proxyProtocol.mode: optional`"
+    )]
     Missing,
     /// The header is malformed.
     #[error("malformed PROXY protocol header: {0}")]
@@ -85,7 +87,10 @@ pub(super) fn expect(settings: &ProxyProtocol, sender: IpAddr) -> Result<Expect,
 }
 
 /// Reads the header where one is expected. The bytes that came behind it are the second half of the answer.
-pub(super) async fn read<R: AsyncRead + Unpin>(stream: &mut R, expect: Expect) -> Result<(Option<Header>, BytesMut), ProxyProtocolError> {
+pub(super) async fn read<R: AsyncRead + Unpin>(
+    stream: &mut R,
+    expect: Expect,
+) -> Result<(Option<Header>, BytesMut), ProxyProtocolError> {
     let mut bytes = BytesMut::new();
     if expect == Expect::Nothing {
         return Ok((None, bytes));

@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+use std::path::Path;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -15,8 +16,8 @@ fn proxy() -> Proxy {
     let tls = ServerTls::new(process_tickets().unwrap());
     let default = DefaultOffer { source: "default".into(), certificate: Arc::new(default_certificate(&tls, 0).unwrap()) };
     let (_, certificates) = CertCell::new(CertIndex::build(Vec::new(), default, 0).0);
-    let text = "fleet: {name: test}\nclusters: {aws: {manifests: ./aws}}\n";
-    let config = causeway_config::parse(text).unwrap().config;
+    let text = b"fleet: {name: test}\nclusters: {aws: {manifests: ./aws}}\n";
+    let config = causeway_config::parse(text, Path::new("causeway.yaml")).unwrap().config;
     let shared = Shared {
         snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::empty(Arc::new(config)))),
         certificates,
@@ -78,9 +79,11 @@ async fn the_empty_end_of_a_body_is_not_written_twice() {
     let (proxy, mut session) = (proxy(), session("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await);
     let mut ctx = proxy.new_ctx();
     // What comes, whether it ends the body, what goes on.
-    for (came, end, passed) in [(Some(""), true, None), (Some(""), false, Some("")), (Some("x"), true, Some("x")), (None, true, None)] {
-        let mut body = came.map(Bytes::from_static);
+    for (came, end, passed) in
+        [(Some(""), true, None), (Some(""), false, Some("")), (Some("x"), true, Some("x")), (None, true, None)]
+    {
+        let mut body = came.map(Bytes::from);
         proxy.request_body_filter(&mut session, &mut body, end, &mut ctx).await.unwrap();
-        assert_eq!(body, passed.map(Bytes::from_static), "{came:?} {end}");
+        assert_eq!(body, passed.map(Bytes::from), "{came:?} {end}");
     }
 }
