@@ -49,11 +49,11 @@ use crate::reply::Reply;
 use crate::shared::Shared;
 
 /// How long an HTTP/1.1 connection may wait for its next request, and an HTTP/2 one with no request on it.
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
-const H2_IDLE: Duration = Duration::from_secs(180);
+const KEEP_ALIVE: Duration = Duration::from_mins(1);
+const H2_IDLE: Duration = Duration::from_mins(3);
 
 /// How long a client may take to accept any part of a response, or to send any part of a body.
-const CLIENT_STALL: Duration = Duration::from_secs(60);
+const CLIENT_STALL: Duration = Duration::from_mins(1);
 
 /// What a client may send before the backend has read it: enough for 10 MB/s over 100 ms, HTTP/2's own 64 KiB is not.
 const H2_STREAM_WINDOW: u32 = 1 << 20;

@@ -57,7 +57,7 @@ async fn an_http2_client_reaches_an_http1_backend_that_sees_a_host() {
 
 #[tokio::test]
 async fn a_tls_backend_that_nobody_vouches_for_is_not_believed() {
-    let (backend, _) = (Edge::start(&World::new(), &[&[WWW]]), ());
+    let backend = Edge::start(&World::new(), &[&[WWW]]);
     let world = World::new().route(WWW, "/", AppProtocol::Https, &[&[backend.https]]);
     let edge = Edge::start(&world, &[&[WWW]]);
     let response = Client::h1(edge.https, WWW).await.get(WWW, "/").await;

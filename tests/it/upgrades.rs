@@ -1,4 +1,4 @@
-//! WebSockets.
+//! Upgrades: `WebSockets`.
 
 use causeway_tests::{Answer, Client, Edge, Origin, World};
 

@@ -61,15 +61,15 @@ impl Edge {
         let listen = &world.config.listen;
         let https = ClientDoor::https(&listen.https, Arc::clone(&shared), engine(Arc::clone(&shared)));
         let socket = https.bind(&listen.https.bind).expect("loopback has ports").remove(0);
-        let https_address = socket.local_addr().expect("it is bound");
+        let tls_address = socket.local_addr().expect("it is bound");
         https.open(socket, stopped.clone());
         let plain = listen.http.as_ref().expect("worlds have it");
-        let redirect = Redirect { https_port: https_address.port(), metrics: Arc::clone(&metrics) };
+        let redirect = Redirect { https_port: tls_address.port(), metrics: Arc::clone(&metrics) };
         let http = ClientDoor::http(plain, shared, Arc::new(redirect));
         let socket = http.bind(&plain.bind).expect("loopback has ports").remove(0);
-        let http_address = socket.local_addr().expect("it is bound");
+        let plain_address = socket.local_addr().expect("it is bound");
         http.open(socket, stopped);
-        Self { https: https_address, http: http_address, snapshot, metrics, drain, stop, _certificates: publisher }
+        Self { https: tls_address, http: plain_address, snapshot, metrics, drain, stop, _certificates: publisher }
     }
 
     /// Serves another world from now on.

@@ -156,7 +156,7 @@ async fn serve(mut stream: TcpStream, connection: usize, answer: &(dyn Fn(&Reque
             Answer::Bytes(bytes) | Answer::Last(bytes) => stream.write_all(bytes).await,
             Answer::Slow(status, pause, body) => slow(&mut stream, status, *pause, body).await,
             Answer::Silence => std::future::pending().await,
-            Answer::Echo => echo(&mut stream, &mut buffer).await,
+            Answer::Echo => echo(&mut stream, &buffer).await,
         };
         if written.is_err() || !matches!(answer, Answer::Bytes(_) | Answer::Slow(..)) {
             return;
@@ -170,7 +170,7 @@ async fn slow(stream: &mut TcpStream, status: &str, pause: Duration, body: &str)
     stream.write_all(body.as_bytes()).await
 }
 
-async fn echo(stream: &mut TcpStream, before: &mut Vec<u8>) -> io::Result<()> {
+async fn echo(stream: &mut TcpStream, before: &[u8]) -> io::Result<()> {
     stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await?;
     stream.write_all(before).await?;
     let (mut read, mut write) = stream.split();

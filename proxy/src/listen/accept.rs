@@ -158,7 +158,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_told_to_drain_when_it_is_old_or_the_edge_drains() {
         let (edge, watch) = watch::channel(false);
-        let age = Duration::from_secs(3600);
+        let age = Duration::from_hours(1);
         let start = tokio::time::Instant::now();
         let told = |mut drain: watch::Receiver<bool>| async move {
             drain.changed().await.unwrap();

@@ -23,7 +23,7 @@ use crate::shared::Shared;
 
 /// A connection ends at this age, give or take [`AGE_SPREAD`], so that clients come back by way of DNS and load balancers
 /// and do not stay for ever where they once were sent.
-const MAX_AGE: Duration = Duration::from_secs(3600);
+const MAX_AGE: Duration = Duration::from_hours(1);
 const AGE_SPREAD: f64 = 0.1;
 
 /// A listener that clients reach: its door, and what serves behind it.

@@ -4,7 +4,7 @@
 //! accept --> PROXY protocol --> ClientHello --> certificate, TLS policy --> handshake --> ClientIo --> engine
 //! ```
 //!
-//! The engine's own listeners are not used. They cannot choose a `ServerConfig` per ClientHello, read PROXY protocol on a
+//! The engine's own listeners are not used. They cannot choose a `ServerConfig` per `ClientHello`, read PROXY protocol on a
 //! plain port, or bound the time of a request's head; and an accept loop of our own is what draining hangs on.
 
 mod accept;

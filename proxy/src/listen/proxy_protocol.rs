@@ -78,9 +78,8 @@ pub(super) fn expect(settings: &ProxyProtocol, sender: IpAddr) -> Result<Expect,
     let sender = sender.to_canonical();
     let trusted = || settings.from.iter().any(|net| net.contains(&sender));
     match settings.mode {
-        ProxyProtocolMode::Off => Ok(Expect::Nothing),
         ProxyProtocolMode::Optional if trusted() => Ok(Expect::Maybe),
-        ProxyProtocolMode::Optional => Ok(Expect::Nothing),
+        ProxyProtocolMode::Off | ProxyProtocolMode::Optional => Ok(Expect::Nothing),
         ProxyProtocolMode::Required if trusted() => Ok(Expect::Header),
         ProxyProtocolMode::Required => Err(ProxyProtocolError::Untrusted(sender)),
     }
@@ -172,14 +171,13 @@ fn parse_v2(bytes: &[u8]) -> Result<Parsed, ProxyProtocolError> {
     }
     let header = ppp::v2::Header::try_from(&bytes[..length]).map_err(malformed)?;
     let header = match (header.command, header.addresses) {
-        (ppp::v2::Command::Local, _) => Header::Sender,
         (ppp::v2::Command::Proxy, ppp::v2::Addresses::IPv4(a)) => {
             proxied((a.source_address.into(), a.source_port), (a.destination_address.into(), a.destination_port))
         }
         (ppp::v2::Command::Proxy, ppp::v2::Addresses::IPv6(a)) => {
             proxied((a.source_address.into(), a.source_port), (a.destination_address.into(), a.destination_port))
         }
-        (ppp::v2::Command::Proxy, _) => Header::Sender,
+        _ => Header::Sender,
     };
     Ok(Parsed::Header(header, length))
 }

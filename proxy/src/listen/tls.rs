@@ -60,7 +60,7 @@ impl From<io::Error> for HandshakeError {
     }
 }
 
-/// Answers a ClientHello. The certificates and the policies are those of the moment that the hello has come.
+/// Answers a `ClientHello`. The certificates and the policies are those of the moment that the hello has come.
 pub async fn handshake<T>(
     transport: T,
     certificates: &CertCell,

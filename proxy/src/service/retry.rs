@@ -1,6 +1,8 @@
 //! Whether a request whose try failed is tried again, and where. Pure.
 
 /// How a try failed, after its connection stood.
+// A record of independent facts, asked together: enums would only rename the bools.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failure {
     /// Whether the upstream side failed, rather than the client or the edge.
