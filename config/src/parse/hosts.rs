@@ -96,11 +96,10 @@ impl Check<'_> {
             let Some(id) = self.cluster_ref(name) else { continue };
             let cluster = clusters.iter().find(|c| c.id == id);
             if cluster.is_some_and(|c| c.reach == Reach::Direct { plaintext: true }) {
-                self.report.fault(
+                self.report.warn(
                     name.node(),
-                    FaultKind::Conflict,
-                    format!("`{id}` is reached in plaintext, which a fenced host refuses"),
-                    format!("set clusters.{id}.reach to `edge` or `direct`, or take `{id}` out of the fence"),
+                    format!("`{id}` is reached in plaintext, which a fenced host refuses: only {id}'s own edges will serve it there"),
+                    format!("set clusters.{id}.reach to `edge`, or to `direct` with backends that speak TLS"),
                 );
             }
             if !seen.insert(id.clone()) {

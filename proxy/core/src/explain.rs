@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use causeway_config::ClusterId;
+use causeway_config::{ClusterId, ClusterState as State};
 use serde::Serialize;
 
 use crate::geo::{Location, Rule};
@@ -147,7 +147,8 @@ fn part(snapshot: &Snapshot, plan: &Plan, cluster: usize, share: f64, pick: Opti
         (Some(pick), _) if pick == cluster => None,
         _ if fenced => Some("it is outside the host's fence (`allow`)".to_owned()),
         (_, Some(absence)) => Some(absence.to_string()),
-        _ if tier.is_none() => Some("it is off".to_owned()),
+        _ if info.state == State::Off => Some("it is off".to_owned()),
+        _ if tier.is_none() => Some("the host is fenced, and the way there is plaintext".to_owned()),
         _ if member.endpoints.is_empty() => Some("it has no endpoint".to_owned()),
         _ if ready == 0 => Some("none of its endpoints is in rotation".to_owned()),
         _ if info.weight <= 0.0 => Some("its weight is 0".to_owned()),

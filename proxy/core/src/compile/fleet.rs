@@ -73,6 +73,11 @@ impl<'a> Fleet<'a> {
         }
     }
 
+    /// Whether plain HTTP is how requests get there from here.
+    pub(super) fn crosses_in_plaintext(&self, cluster: usize) -> bool {
+        cluster != self.home && self.cluster(cluster).reach == Reach::Direct { plaintext: true }
+    }
+
     /// The assumed round trip from the home cluster, in milliseconds; unknown places count as the far side of the globe.
     pub(super) fn distance_ms(&self, cluster: usize) -> f64 {
         if cluster == self.home {

@@ -88,7 +88,8 @@ fn row(fleet: &Fleet<'_>, mut tiers: Vec<Vec<usize>>, fence: Option<&[ClusterId]
         tier.retain(|c| state(c) == State::Active);
     }
     tiers.push(draining);
-    let allowed = |c: &usize| fence.is_none_or(|fence| fence.contains(&fleet.cluster(*c).id));
+    // What must stay inside a fence does not cross between clouds in plaintext either.
+    let allowed = |c: &usize| fence.is_none_or(|fence| fence.contains(&fleet.cluster(*c).id) && !fleet.crosses_in_plaintext(*c));
     let inside = tiers.into_iter().map(|tier| tier.into_iter().filter(allowed).collect::<Box<[usize]>>());
     inside.filter(|tier| !tier.is_empty()).collect()
 }

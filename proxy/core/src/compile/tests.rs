@@ -271,12 +271,12 @@ fn a_wildcard_route_does_not_get_around_a_declared_hosts_owners_or_fence() {
     let mut world = world().shop([1, 1, 1]);
     world.ingress(AWS, "shop/wild", ingress(&[("*.example.com", "/", "web")]));
     world.config.hosts.insert("bank.example.com".parse().unwrap(), fence(&["azure"], &["azure/bank"]));
-    world.config.hosts.insert("fenced.example.com".parse().unwrap(), fence(&["azure"], &[]));
+    world.config.hosts.insert("fenced.example.com".parse().unwrap(), fence(&["aws"], &[]));
     world.compile();
     assert!(world.served_by("other.example.com", "/").is_some());
     let bank = plan(&world.snapshot, RequestHead { host: "bank.example.com", path: "/" }, None, 0);
     assert_eq!(bank.unwrap_err(), Refusal::UnknownPath);
-    assert_eq!(world.plan("fenced.example.com", "/", None, 0).tiers(), [Box::from([AZURE])]);
+    assert_eq!(world.plan("fenced.example.com", "/", None, 0).tiers(), [Box::from([AWS])]);
 }
 
 #[test]
@@ -445,6 +445,17 @@ fn without_rules_the_nearest_come_first_and_near_equals_share_a_tier() {
     world.compile();
     let plan = world.plan("www.example.com", "/", country("BR").as_ref(), 0);
     assert_eq!(plan.tiers(), [Box::from([AZURE]), Box::from([GOOGLE]), Box::from([AWS])], "Dublin is over 10 ms from Amsterdam");
+}
+
+#[test]
+fn a_fenced_host_does_not_cross_in_plaintext_and_is_served_at_home() {
+    let mut world = world().shop([1, 1, 1]);
+    world.config.hosts.insert("www.example.com".parse().unwrap(), fence(&["aws", "azure"], &[]));
+    world.compile();
+    assert_eq!(world.plan("www.example.com", "/", None, 0).tiers(), [Box::from([AWS])]);
+    world.config.clusters[AZURE].reach = causeway_config::Reach::Direct { plaintext: false };
+    world.compile();
+    assert_eq!(world.plan("www.example.com", "/", None, 0).tiers(), [Box::from([AWS]), Box::from([AZURE])]);
 }
 
 #[test]

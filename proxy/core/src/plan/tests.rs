@@ -109,7 +109,7 @@ fn the_explanation_tells_the_plans_own_story() {
         let why = |c: usize| explained.clusters[c].passed_over.as_deref();
         assert_eq!(why(AWS), None);
         assert_eq!(why(AZURE), Some("it is outside the host's fence (`allow`)"));
-        assert_eq!(why(GOOGLE), Some("it has no endpoint"));
+        assert_eq!(why(GOOGLE), Some("the host is fenced, and the way there is plaintext"));
     }
 }
 
