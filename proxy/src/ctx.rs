@@ -45,6 +45,8 @@ pub struct Ctx {
     pub current: Option<Try>,
     /// Tries begun.
     pub tries: u32,
+    /// How many of them found no connection: nothing was sent, so nothing was asked of a backend.
+    pub unconnected: u32,
     /// How long things may take, and how often they are tried.
     pub limits: Upstream,
     /// Whether the response tells which cluster served it.
@@ -87,6 +89,7 @@ impl Ctx {
             next: None,
             current: None,
             tries: 0,
+            unconnected: 0,
             limits: Upstream::default(),
             served_by: false,
             logged: false,
@@ -95,9 +98,16 @@ impl Ctx {
         }
     }
 
+    /// Whether another try may be made. Tries that found no connection count only once every cluster has had its turn: with
+    /// two clouds dark the third must still be reached.
+    fn try_left(&self) -> bool {
+        let everywhere = self.plan.as_ref().map_or(0, |plan| plan.tiers().iter().map(|tier| tier.len()).sum::<usize>() as u32 + 1);
+        self.tries - self.unconnected < self.limits.attempts && self.tries < self.limits.attempts.max(everywhere)
+    }
+
     /// Draws the candidate for another try; whether there is one, and a try is left for it.
     pub fn draw(&mut self, now: Nanos) -> bool {
-        if self.tries >= self.limits.attempts {
+        if !self.try_left() {
             return false;
         }
         self.next = self.plan.as_mut().and_then(|plan| plan.next(now));
@@ -106,7 +116,7 @@ impl Ctx {
 
     /// Takes the same candidate once more; whether a try is left for it.
     pub fn again(&mut self) -> bool {
-        if self.tries >= self.limits.attempts {
+        if !self.try_left() {
             return false;
         }
         self.next = self.current.as_ref().map(|current| current.candidate.clone());

@@ -83,6 +83,12 @@ const FENCED: Reply = Reply::new(
 const NO_ENDPOINT: Reply =
     Reply::new(StatusCode::SERVICE_UNAVAILABLE, RefusalReason::NoEndpoint, "no backend of this service can serve it now");
 
+/// The answer when no candidate is left.
+fn exhausted(ctx: &Ctx) -> Reply {
+    let fenced = ctx.plan.as_ref().is_some_and(|plan| plan.policy.tls.fence.is_some());
+    if fenced { FENCED } else { NO_ENDPOINT }
+}
+
 /// What clients' requests go through.
 pub struct Proxy {
     shared: Arc<Shared>,
@@ -130,9 +136,8 @@ impl Proxy {
             Refusal::NoBackend(_) => NO_BACKEND,
         })?;
         ctx.route = Some(Arc::clone(&plan.route.label));
-        let fenced = plan.policy.tls.fence.is_some();
         ctx.plan = Some(plan);
-        if ctx.draw(self.shared.clock.now()) { Ok(()) } else { Err(if fenced { FENCED } else { NO_ENDPOINT }) }
+        if ctx.draw(self.shared.clock.now()) { Ok(()) } else { Err(exhausted(ctx)) }
     }
 
     /// Host against SNI.
@@ -216,6 +221,7 @@ impl ProxyHttp for Proxy {
         if let Some(current) = &ctx.current {
             current.attempt.failed(self.shared.clock.now());
         }
+        ctx.unconnected += 1;
         error.set_retry(self.retry(ctx, Verdict::Next, RetryReason::Connect));
         error
     }

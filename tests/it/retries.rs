@@ -38,15 +38,31 @@ async fn a_dead_cluster_costs_another_try() {
 }
 
 #[tokio::test]
-async fn tries_end_at_the_configured_number() {
+async fn tries_end_at_the_configured_number_where_no_other_cluster_is_left() {
     let dead = [nobody().await, nobody().await, nobody().await, nobody().await, nobody().await];
-    let world = World::new().serve(WWW, &dead).with(|config| config.upstream.attempts = 2);
+    let world = World::new().serve(WWW, &dead).with(|config| {
+        config.upstream.attempts = 2;
+        config.clusters.truncate(1);
+    });
     let edge = Edge::start(&world, &[&[WWW]]);
     let mut client = Client::h1(edge.https, WWW).await;
     let response = client.request(&post("/")).await;
-    assert_eq!((response.status(), response.field("connection")), (502, Some("close")));
+    assert_eq!((response.status(), response.field("retry-after")), (503, Some("5")), "nothing was asked of a backend");
     assert_eq!(edge.metric("causeway_retries_total{reason=\"connect\"}").as_deref(), Some("1"));
     assert_eq!(edge.metric("causeway_requests_in_flight").as_deref(), Some("0"));
+}
+
+#[tokio::test]
+async fn with_two_clusters_dark_the_third_is_reached() {
+    let origin = Origin::named("alive").await;
+    let (here, there) = ([nobody().await, nobody().await, nobody().await], [nobody().await, nobody().await]);
+    let world = World::new().route(WWW, "/", AppProtocol::Http, &[&here, &there, &[origin.address]]);
+    let edge = Edge::start(&world, &[&[WWW]]);
+    let mut client = Client::h1(edge.https, WWW).await;
+    for _ in 0..10 {
+        let response = client.request(&post("/")).await;
+        assert_eq!((response.status(), response.field("causeway-served-by")), (200, Some("google")));
+    }
 }
 
 /// Breaks off the first request that comes, and answers those that follow.

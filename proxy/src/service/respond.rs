@@ -31,7 +31,7 @@ impl Proxy {
 
     /// Answers a request that could not be served, where that is still possible.
     pub(super) async fn fail(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
-        let answer = failure(error);
+        let answer = if nobody_there(error, ctx) { Some(super::exhausted(ctx)) } else { failure(error) };
         debug!(%error, request = id(&ctx.request_id), "not served");
         let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
         let Some(reply) = answer.filter(|_| !begun) else {
@@ -48,6 +48,13 @@ impl Proxy {
         }
         FailToProxy { error_code: reply.status.as_u16(), can_reuse_downstream: false }
     }
+}
+
+/// Whether every try ended before anything could be sent: no backend has failed at the request, there was none.
+fn nobody_there(error: &Error, ctx: &Ctx) -> bool {
+    use ErrorType::{ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout};
+    let unreachable = matches!(error.etype(), ConnectError | ConnectNoRoute | ConnectRefused | ConnectTimedout);
+    unreachable && ctx.tries > 0 && ctx.unconnected == ctx.tries
 }
 
 /// The answer to a failure; `None` where nobody is left to answer.
