@@ -76,6 +76,7 @@ async fn where_a_header_is_required_nobody_comes_in_without() {
     let world = behind_a_balancer(World::new(), ProxyProtocolMode::Required, "127.0.0.0/8");
     let edge = Edge::start(&world, &[&[WWW]]);
     assert!(Client::try_connect(edge.https, Some(WWW), "http/1.1").await.is_err());
+    assert_eq!(edge.metric("causeway_refusals_total{reason=\"proxy_protocol\"}").as_deref(), Some("1"));
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use super::io::{ClientIo, HEAD_TIMEOUT};
 use super::proxy_protocol::{self, Header, ProxyProtocolError};
 use super::socket::Socket;
 use super::{ListenError, bind, tls};
-use crate::metrics::{Handshake, Listener};
+use crate::metrics::{Handshake, Listener, RefusalReason};
 use crate::shared::Shared;
 
 /// A connection ends at this age, give or take [`AGE_SPREAD`], so that clients come back by way of DNS and load balancers
@@ -73,11 +73,16 @@ where
     async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
         let (socket, caller) = match self.greet(stream, peer).await {
             Ok(greeted) => greeted,
-            // A balancer that is set up wrongly is worth a line; what strangers send is not.
-            Err(error @ (ProxyProtocolError::Untrusted(_) | ProxyProtocolError::Missing)) => {
-                return info!(listener = self.listener.as_str(), %peer, "refused: {error}");
+            Err(error) => {
+                self.shared.metrics.refusal(RefusalReason::ProxyProtocol);
+                return match error {
+                    // A balancer that is set up wrongly is worth a line; what strangers send is not.
+                    ProxyProtocolError::Untrusted(_) | ProxyProtocolError::Missing => {
+                        info!(listener = self.listener.as_str(), %peer, "refused: {error}");
+                    }
+                    _ => debug!(listener = self.listener.as_str(), %peer, "refused: {error}"),
+                };
             }
-            Err(error) => return debug!(listener = self.listener.as_str(), %peer, "refused: {error}"),
         };
         let fd = socket.as_raw_fd();
         if !self.tls {

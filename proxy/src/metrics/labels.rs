@@ -71,8 +71,10 @@ label_values! {
         Status = "status",
     }
 
-    /// Why a request was answered by the edge itself with an error.
+    /// Why the edge itself answered a request with an error, or a connection with nothing.
     RefusalReason {
+        /// The connection did not begin with the PROXY protocol header that it must, or with one that is not believed.
+        ProxyProtocol = "proxy_protocol",
         /// The request breaks HTTP's rules (400).
         BadRequest = "bad_request",
         /// Its header is longer than is allowed (431, 414).
