@@ -7,7 +7,7 @@ use causeway_config::{HostPattern, ObjectName};
 
 use super::claims::{Claims, Version, hosts, versions};
 use super::fleet::Fleet;
-use super::ingress::{Rules, translate};
+use super::ingress::{Rules, Said, translate};
 use super::pools::Specs;
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::policy::Policies;
@@ -27,11 +27,17 @@ pub(super) fn build(fleet: &Fleet<'_>, policies: &Policies) -> Built {
     let winners = winners(fleet, &claims, &versions, &mut diagnostics);
 
     let mut specs = Specs::new(fleet);
-    let mut by_host: BTreeMap<HostPattern, Rules> = BTreeMap::new();
+    let mut said: BTreeMap<HostPattern, Said> = BTreeMap::new();
     for version in &winners {
-        translate(fleet, version, &claims, &mut specs, &mut by_host, &mut diagnostics);
+        translate(fleet, version, &claims, &mut specs, &mut said, &mut diagnostics);
     }
-    conflicts(&by_host, &mut diagnostics);
+    let mut by_host: BTreeMap<HostPattern, Rules> = BTreeMap::new();
+    for (host, Said { mut rules, defaults }) in said {
+        conflicts(&rules, |path| format!("spec.rules (host {host}, path {path})"), &mut diagnostics);
+        conflicts(&defaults, |_| format!("spec.defaultBackend (host {host})"), &mut diagnostics);
+        rules.extend(defaults);
+        by_host.insert(host, rules);
+    }
     fence_in(fleet, &claims, &mut by_host);
 
     let secrets = secrets(fleet, &claims, &winners, policies, &by_host);
@@ -122,26 +128,24 @@ fn drift(fleet: &Fleet<'_>, winner: &Version<'_>, other: &Version<'_>) -> Option
     })
 }
 
-/// Two rules for one host and path: the first by precedence serves, the other is told.
-fn conflicts(by_host: &BTreeMap<HostPattern, Rules>, diagnostics: &mut Vec<Diagnostic>) {
-    for (host, rules) in by_host {
-        let mut seen: BTreeMap<&PathMatch, &Route> = BTreeMap::new();
-        for (path, route) in rules {
-            match seen.get(path) {
-                Some(first) if first.origin != route.origin => diagnostics.push(Diagnostic {
-                    severity: Severity::Warning,
-                    cluster: Some(route.origin.cluster.clone()),
-                    object: format!("{} {}", route.origin.kind, route.origin.object),
-                    field: format!("spec.rules (host {host}, path {path})"),
-                    problem: format!(
-                        "{} {} in {} has this rule already, and serves it",
-                        first.origin.kind, first.origin.object, first.origin.cluster
-                    ),
-                    remedy: "remove one of the two rules".into(),
-                }),
-                Some(_) => {}
-                None => drop(seen.insert(path, route)),
-            }
+/// Two rules for one path of a host: the first by precedence serves, the other is told. `field` is where such a rule stands.
+fn conflicts(rules: &Rules, field: impl Fn(&PathMatch) -> String, diagnostics: &mut Vec<Diagnostic>) {
+    let mut seen: BTreeMap<&PathMatch, &Route> = BTreeMap::new();
+    for (path, route) in rules {
+        match seen.get(path) {
+            Some(first) if first.origin != route.origin => diagnostics.push(Diagnostic {
+                severity: Severity::Warning,
+                cluster: Some(route.origin.cluster.clone()),
+                object: format!("{} {}", route.origin.kind, route.origin.object),
+                field: field(path),
+                problem: format!(
+                    "{} {} in {} has this rule already, and serves it",
+                    first.origin.kind, first.origin.object, first.origin.cluster
+                ),
+                remedy: "remove one of the two rules".into(),
+            }),
+            Some(_) => {}
+            None => drop(seen.insert(path, route)),
         }
     }
 }

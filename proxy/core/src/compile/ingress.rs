@@ -15,12 +15,20 @@ use crate::route::{Backend, PathMatch, Route};
 /// The rules of a host, by precedence.
 pub(super) type Rules = Vec<(PathMatch, Arc<Route>)>;
 
+/// What Ingresses say of a host.
+#[derive(Default)]
+pub(super) struct Said {
+    pub(super) rules: Rules,
+    /// Default backends, as rules for `/`: they come after every rule, whichever Ingress it stands in.
+    pub(super) defaults: Rules,
+}
+
 pub(super) fn translate(
     fleet: &Fleet<'_>,
     version: &Version<'_>,
     claims: &Claims<'_, '_>,
     specs: &mut Specs<'_, '_>,
-    by_host: &mut BTreeMap<HostPattern, Rules>,
+    by_host: &mut BTreeMap<HostPattern, Said>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let namespace = &version.name.namespace;
@@ -48,16 +56,14 @@ pub(super) fn translate(
             PathType::Exact => PathMatch::exact(&rule.path),
             PathType::Prefix => PathMatch::prefix(&rule.path),
         };
-        let field = format!("spec.rules (host {}, path {path})", rule.host);
-        let route = routes.to(rule.backend.as_ref(), &field);
-        by_host.entry(rule.host.clone()).or_default().push((path, route));
+        let route = routes.to(rule.backend.as_ref(), || format!("spec.rules (host {}, path {path})", rule.host));
+        by_host.entry(rule.host.clone()).or_default().rules.push((path, route));
     }
-    // A default backend takes what the Ingress's own hosts do not match; without rules, what no host matches. It is a route of
-    // lowest precedence, since the empty prefix is the shortest.
+    // A default backend takes what no rule matches of the Ingress's own hosts; without rules, what no host matches.
     if let Some(backend) = &version.ingress.default_backend {
-        let route = routes.to(Ok(backend), "spec.defaultBackend");
+        let route = routes.to(Ok(backend), || "spec.defaultBackend".to_owned());
         for host in accepted {
-            by_host.entry(host.clone()).or_default().push((PathMatch::prefix("/"), Arc::clone(&route)));
+            by_host.entry(host.clone()).or_default().defaults.push((PathMatch::prefix("/"), Arc::clone(&route)));
         }
     }
 }
@@ -72,7 +78,8 @@ struct Routes<'r, 'f, 's, 'a> {
 }
 
 impl Routes<'_, '_, '_, '_> {
-    fn to(&mut self, backend: Result<&ServiceRef, &Arc<str>>, field: &str) -> Arc<Route> {
+    /// The route to `backend`, which stands at `field`.
+    fn to(&mut self, backend: Result<&ServiceRef, &Arc<str>>, field: impl FnOnce() -> String) -> Arc<Route> {
         if let Ok(backend) = backend
             && let Some((_, route)) = self.made.iter().find(|(made, _)| made == backend)
         {
@@ -83,7 +90,7 @@ impl Routes<'_, '_, '_, '_> {
             Err(what) => Err((format!("its backend is {what}"), "name a Service; other backends are not supported".to_owned())),
         };
         let target = target.map_err(|(problem, remedy)| {
-            self.diagnostics.push(self.version.complaint(self.fleet, Severity::Error, field, problem.clone(), remedy));
+            self.diagnostics.push(self.version.complaint(self.fleet, Severity::Error, &field(), problem.clone(), remedy));
             problem.into()
         });
         let route = Arc::new(Route {
