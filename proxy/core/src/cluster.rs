@@ -24,10 +24,13 @@ pub struct ClusterState {
     /// Routes and Services: they change seldom, and a change rebuilds the route table.
     pub objects: Arc<Objects>,
     /// Endpoints by Service: they change all the time, and a change rebuilds one pool.
-    pub endpoints: Arc<BTreeMap<ObjectName, Arc<Vec<Endpoint>>>>,
+    pub endpoints: Arc<Endpoints>,
     /// What was wrong with the objects themselves; such objects are not in `objects`.
     pub diagnostics: Arc<Vec<Diagnostic>>,
 }
+
+/// Endpoints by Service.
+pub type Endpoints = BTreeMap<ObjectName, Arc<Vec<Endpoint>>>;
 
 impl ClusterState {
     /// A cluster of which nothing is known yet.

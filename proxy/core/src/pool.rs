@@ -8,7 +8,7 @@ use causeway_config::ObjectName;
 use serde::Serialize;
 
 use crate::cell::{ClusterCell, EndpointCell};
-use crate::cluster::{AppProtocol, Endpoint};
+use crate::cluster::AppProtocol;
 use crate::diagnostics::Diagnostic;
 use crate::share::Rows;
 
@@ -90,8 +90,6 @@ pub struct Member {
     pub ready: Box<[u32]>,
     /// What is known of it here.
     pub cell: Arc<ClusterCell>,
-    /// What `endpoints` was made of; the same list means the same endpoints.
-    pub(crate) source: Option<Arc<Vec<Endpoint>>>,
 }
 
 /// An address that can serve the pool.

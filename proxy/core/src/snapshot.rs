@@ -7,7 +7,7 @@ use std::sync::Arc;
 use causeway_config::{ClusterId, ClusterState as State, Config, Coordinates, HostPattern, ObjectName};
 use serde::Serialize;
 
-use crate::cluster::{Freshness, Objects};
+use crate::cluster::{Endpoints, Freshness, Objects};
 use crate::diagnostics::Diagnostic;
 use crate::policy::Policies;
 use crate::pool::Pool;
@@ -37,7 +37,10 @@ pub struct Snapshot {
     pub secrets: Arc<[SecretUse]>,
     /// What was wrong with routes and policies; kept so that an endpoint-only change need not find it again.
     pub(crate) route_diagnostics: Arc<[Diagnostic]>,
-    pub(crate) inputs: Box<[Arc<Objects>]>,
+    /// What the routes were made of, by cluster; the same objects make the same routes.
+    pub(crate) objects: Box<[Arc<Objects>]>,
+    /// What the pools were filled with, by cluster.
+    pub(crate) endpoints: Box<[Arc<Endpoints>]>,
 }
 
 /// A cluster as this edge sees it.
@@ -83,7 +86,8 @@ impl Snapshot {
             pools: Box::default(),
             secrets: Arc::default(),
             route_diagnostics: Arc::default(),
-            inputs: Box::default(),
+            objects: Box::default(),
+            endpoints: Box::default(),
         }
     }
 

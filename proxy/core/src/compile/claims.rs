@@ -133,7 +133,7 @@ impl<'f, 'a> Claims<'f, 'a> {
         let mut claims = Self { fleet, first: BTreeMap::new() };
         for version in versions {
             for host in hosts(version.ingress) {
-                if claims.permitted(version.cluster, &version.name.namespace, host).is_ok() && !claims.first.contains_key(host) {
+                if !claims.first.contains_key(host) && claims.permitted(version.cluster, &version.name.namespace, host).is_ok() {
                     claims.first.insert(host.clone(), Arc::clone(&version.name.namespace));
                 }
             }

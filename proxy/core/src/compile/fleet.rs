@@ -6,7 +6,7 @@ use std::time::Duration;
 use causeway_config::{Cluster, ClusterState as State, Config, Reach, Scope};
 
 use super::Edge;
-use crate::cluster::{ClusterState, Freshness, Objects};
+use crate::cluster::{ClusterState, Endpoints, Freshness, Objects};
 use crate::snapshot::ClusterInfo;
 
 /// Until it is measured: light takes 1 ms for 100 km of fibre and back, and real paths take half as much again.
@@ -23,6 +23,8 @@ pub(super) struct Fleet<'a> {
     /// Indices by precedence: home, then the configuration's order; clusters that are off are left out.
     pub(super) order: Vec<usize>,
     states: Vec<Option<&'a ClusterState>>,
+    /// By cluster, in milliseconds: see `distance_ms`.
+    distances: Vec<f64>,
 }
 
 impl<'a> Fleet<'a> {
@@ -31,7 +33,8 @@ impl<'a> Fleet<'a> {
         let mut order: Vec<usize> = (0..config.clusters.len()).filter(|&c| config.clusters[c].state != State::Off).collect();
         order.sort_by_key(|&c| c != home);
         let states = config.clusters.iter().map(|c| states.iter().find(|s| s.cluster == c.id)).collect();
-        Self { config, edge, home, order, states }
+        let distances = (0..config.clusters.len()).map(|c| distance_ms(config, home, c)).collect();
+        Self { config, edge, home, order, states, distances }
     }
 
     pub(super) fn cluster(&self, index: usize) -> &'a Cluster {
@@ -46,8 +49,14 @@ impl<'a> Fleet<'a> {
         self.states[index].map(|state| &*state.objects)
     }
 
-    pub(super) fn inputs(&self) -> Box<[Arc<Objects>]> {
+    /// The objects of every cluster, by index.
+    pub(super) fn all_objects(&self) -> Box<[Arc<Objects>]> {
         self.states.iter().map(|state| state.map(|s| Arc::clone(&s.objects)).unwrap_or_default()).collect()
+    }
+
+    /// The endpoints of every cluster, by index.
+    pub(super) fn all_endpoints(&self) -> Box<[Arc<Endpoints>]> {
+        self.states.iter().map(|state| state.map(|s| Arc::clone(&s.endpoints)).unwrap_or_default()).collect()
     }
 
     /// Whether an object of `cluster` is meant for this edge: its own cluster's always is, another's only where its namespace
@@ -78,14 +87,9 @@ impl<'a> Fleet<'a> {
         cluster != self.home && self.cluster(cluster).reach == Reach::Direct { plaintext: true }
     }
 
-    /// The assumed round trip from the home cluster, in milliseconds; unknown places count as the far side of the globe.
+    /// The assumed round trip from the home cluster, in milliseconds.
     pub(super) fn distance_ms(&self, cluster: usize) -> f64 {
-        if cluster == self.home {
-            return 0.0;
-        }
-        let far = 300.0;
-        let place = |c: usize| self.cluster(c).coordinates;
-        place(self.home).zip(place(cluster)).map_or(far, |(a, b)| a.distance_km(b) / KM_PER_ROUND_TRIP_MS)
+        self.distances[cluster]
     }
 
     pub(super) fn latency_seed(&self, cluster: usize) -> Duration {
@@ -103,6 +107,16 @@ impl<'a> Fleet<'a> {
         };
         self.config.clusters.iter().enumerate().map(info).collect()
     }
+}
+
+/// Unknown places count as the far side of the globe.
+fn distance_ms(config: &Config, home: usize, cluster: usize) -> f64 {
+    if cluster == home {
+        return 0.0;
+    }
+    let far = 300.0;
+    let place = |c: usize| config.clusters[c].coordinates;
+    place(home).zip(place(cluster)).map_or(far, |(a, b)| a.distance_km(b) / KM_PER_ROUND_TRIP_MS)
 }
 
 /// Whether plain HTTP may go there.

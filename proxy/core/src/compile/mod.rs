@@ -45,7 +45,8 @@ pub fn compile(config: &Arc<Config>, edge: &Edge, states: &[ClusterState], previ
     let fleet = Fleet::new(config, edge, states);
     let same_config = Arc::ptr_eq(config, &previous.config) || **config == *previous.config;
     let same_config = same_config && previous.generation > 0;
-    let inputs = fleet.inputs();
+    let objects = fleet.all_objects();
+    let endpoints = fleet.all_endpoints();
 
     let (rows, policies) = if same_config {
         (Arc::clone(&previous.rows), Arc::clone(&previous.policies))
@@ -54,15 +55,15 @@ pub fn compile(config: &Arc<Config>, edge: &Edge, states: &[ClusterState], previ
         let same_rows = *rows == *previous.rows;
         (if same_rows { Arc::clone(&previous.rows) } else { rows }, Arc::new(policies))
     };
-    let same_objects =
-        inputs.len() == previous.inputs.len() && inputs.iter().zip(&previous.inputs).all(|(a, b)| Arc::ptr_eq(a, b) || a == b);
+    let same_objects = objects.len() == previous.objects.len()
+        && objects.iter().zip(&previous.objects).all(|(a, b)| Arc::ptr_eq(a, b) || a == b);
     let (routes, secrets, route_diagnostics) = if same_config && same_objects {
         (Arc::clone(&previous.routes), Arc::clone(&previous.secrets), Arc::clone(&previous.route_diagnostics))
     } else {
         let built = hosts::build(&fleet, &policies);
         (Arc::new(built.routes), built.secrets.into(), built.diagnostics.into())
     };
-    let pools = pools::build(&fleet, &routes, &rows, same_config, previous);
+    let pools = pools::build(&fleet, &routes, &rows, &endpoints, same_config, previous);
 
     let mut diagnostics: Vec<Diagnostic> = route_diagnostics.to_vec();
     diagnostics.extend(states.iter().flat_map(|state| state.diagnostics.iter().cloned()));
@@ -81,7 +82,8 @@ pub fn compile(config: &Arc<Config>, edge: &Edge, states: &[ClusterState], previ
         pools,
         secrets,
         route_diagnostics,
-        inputs,
+        objects,
+        endpoints,
     };
     if previous.generation == 0 || !snapshot.same_as(previous) {
         snapshot.generation += 1;

@@ -1,6 +1,7 @@
 //! Pools: one Service by namespace and name in all clusters, to endpoints with their cells.
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -10,7 +11,7 @@ use causeway_config::{ClusterState as State, ObjectName};
 use super::claims::Version;
 use super::fleet::{Fleet, Plaintext};
 use crate::cell::{ClusterCell, EndpointCell};
-use crate::cluster::{AppProtocol, Endpoint, PortRef, Service, ServiceRef, forbidden_range};
+use crate::cluster::{AppProtocol, Endpoints, PortRef, Service, ServiceRef, forbidden_range};
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::pool::{Absence, Member, Pool, PoolEndpoint, PoolKey, PoolSpec, Shares};
 use crate::route::RouteTable;
@@ -39,16 +40,16 @@ impl<'f, 'a> Specs<'f, 'a> {
     /// else in the first cluster that has the Service.
     pub(super) fn resolve(&mut self, version: &Version<'_>, backend: &ServiceRef) -> Result<usize, (String, String)> {
         let name = ObjectName::new(Arc::clone(&version.name.namespace), Arc::clone(&backend.service));
-        let own_first =
-            std::iter::once(version.cluster).chain(self.fleet.order.iter().copied().filter(|&c| c != version.cluster));
-        let services: Vec<(usize, &Service)> = own_first.filter_map(|c| Some((c, self.service(c, &name).ok()?))).collect();
+        let by_cluster = self.services(&name);
+        let own_first = std::iter::once(&version.cluster).chain(self.fleet.order.iter().filter(|&&c| c != version.cluster));
+        let services: Vec<&Service> = own_first.filter_map(|&c| by_cluster[c].ok()).collect();
         if services.is_empty() {
             return Err((
                 format!("Service {name} exists in no cluster"),
                 "create the Service, or correct the backend's name".into(),
             ));
         }
-        if services.iter().all(|(_, s)| s.external_name) {
+        if services.iter().all(|s| s.external_name) {
             return Err((
                 format!("Service {name} is of type ExternalName, which would let a namespace send requests anywhere"),
                 "use a Service with endpoints".into(),
@@ -63,13 +64,12 @@ impl<'f, 'a> Specs<'f, 'a> {
                 })
                 .map(|p| p.port)
         };
-        let port = services.iter().find_map(|(_, s)| matches(s)).ok_or_else(|| {
+        let port = services.iter().find_map(|s| matches(s)).ok_or_else(|| {
             let wanted = match &backend.port {
                 PortRef::Number(number) => number.to_string(),
                 PortRef::Name(name) => format!("`{name}`"),
             };
             let ports: Vec<_> = services[0]
-                .1
                 .ports
                 .iter()
                 .map(|p| if p.name.is_empty() { p.port.to_string() } else { format!("{} (`{}`)", p.port, p.name) })
@@ -81,7 +81,7 @@ impl<'f, 'a> Specs<'f, 'a> {
         if let Some(&position) = self.positions.get(&key) {
             return Ok(position);
         }
-        let spec = self.spec(&key, version.cluster);
+        let spec = self.spec(&key, version.cluster, &by_cluster);
         self.positions.insert(key, self.pools.len());
         self.pools.push(spec);
         Ok(self.pools.len() - 1)
@@ -96,31 +96,36 @@ impl<'f, 'a> Specs<'f, 'a> {
         if self.fleet.meant_for_here(cluster, &name.namespace, service.scope) { Ok(service) } else { Err(Absence::NotShared) }
     }
 
-    fn spec(&mut self, key: &PoolKey, first: usize) -> PoolSpec {
-        let all = 0..self.fleet.config.clusters.len();
-        let port = |c: usize| {
-            let service = self.service(c, &key.service)?;
+    /// What every cluster has under a name, by index.
+    fn services(&self, name: &ObjectName) -> Vec<Result<&'a Service, Absence>> {
+        (0..self.fleet.config.clusters.len()).map(|cluster| self.service(cluster, name)).collect()
+    }
+
+    fn spec(&mut self, key: &PoolKey, first: usize, services: &[Result<&'a Service, Absence>]) -> PoolSpec {
+        let port = |service: &Result<&'a Service, Absence>| {
+            let service = (*service)?;
             service.ports.iter().find(|p| p.port == key.port && !service.external_name).ok_or(Absence::NoService)
         };
-        let ports: Vec<_> = all.clone().map(port).collect();
+        let ports: Vec<_> = services.iter().map(port).collect();
         let in_order = std::iter::once(first).chain(self.fleet.order.iter().copied());
         let protocol = in_order.filter_map(|c| ports[c].as_ref().ok()).map(|p| p.protocol).next().unwrap_or_default();
         let mut drifts = Vec::new();
-        for cluster in all {
-            let problem = match &ports[cluster] {
-                Ok(port) if port.protocol != protocol => {
-                    format!("port {} speaks {:?} here, and {protocol:?} elsewhere", key.port, port.protocol)
+        for (cluster, service) in services.iter().enumerate() {
+            let (field, problem) = match (&ports[cluster], service) {
+                (Ok(port), _) if port.protocol != protocol => {
+                    ("spec.ports", format!("port {} speaks {:?} here, and {protocol:?} elsewhere", key.port, port.protocol))
                 }
-                Err(Absence::NoService) if self.service(cluster, &key.service).is_ok() => {
-                    format!("it has no port {} here, which it has elsewhere", key.port)
+                (Err(_), Ok(service)) if service.external_name => {
+                    ("spec.type", "it is of type ExternalName here, and has endpoints elsewhere".to_owned())
                 }
+                (Err(_), Ok(_)) => ("spec.ports", format!("it has no port {} here, which it has elsewhere", key.port)),
                 _ => continue,
             };
             drifts.push(Diagnostic {
                 severity: Severity::Warning,
                 cluster: Some(self.fleet.cluster(cluster).id.clone()),
                 object: format!("Service {}", key.service),
-                field: "spec.ports".into(),
+                field: field.into(),
                 problem,
                 remedy: "apply the same Service to every cluster".into(),
             });
@@ -146,15 +151,25 @@ pub(super) fn build(
     fleet: &Fleet<'_>,
     routes: &Arc<RouteTable>,
     rows: &Arc<Rows>,
+    endpoints: &[Arc<Endpoints>],
     same_config: bool,
     previous: &Snapshot,
 ) -> Box<[Arc<Pool>]> {
     let same_table = Arc::ptr_eq(routes, &previous.routes);
+    // With the same configuration clusters stand where they stood.
+    let changed: Vec<BTreeSet<&ObjectName>> = if same_config {
+        previous.endpoints.iter().zip(endpoints).map(|(old, new)| changed(old, new)).collect()
+    } else {
+        Vec::new()
+    };
+    let same_endpoints = |spec: &PoolSpec| {
+        changed.iter().zip(&spec.clusters).all(|(names, part)| part.is_err() || !names.contains(&spec.key.service))
+    };
     let by_key: HashMap<&PoolKey, &Arc<Pool>> =
         if same_table { HashMap::new() } else { previous.pools.iter().map(|pool| (&pool.spec.key, pool)).collect() };
     let before =
         |position: usize, spec: &PoolSpec| if same_table { previous.pools.get(position) } else { by_key.get(&spec.key).copied() };
-    let builder = Builder { fleet, rows, previous };
+    let builder = Builder { fleet, rows, endpoints, previous };
     let build = |(position, spec): (usize, &PoolSpec)| {
         let old = before(position, spec);
         match old {
@@ -162,7 +177,7 @@ pub(super) fn build(
                 if same_config
                     && Arc::ptr_eq(rows, &old.shares.rows)
                     && (same_table || old.spec == *spec)
-                    && builder.same_endpoints(spec, old) =>
+                    && same_endpoints(spec) =>
             {
                 Arc::clone(old)
             }
@@ -172,26 +187,38 @@ pub(super) fn build(
     routes.pools.iter().enumerate().map(build).collect()
 }
 
+/// The Services whose endpoints are not the same in both. Walks the two side by side: where one pod of ten thousand Services
+/// came, that is much cheaper than looking each of them up.
+fn changed<'e>(old: &'e Arc<Endpoints>, new: &'e Arc<Endpoints>) -> BTreeSet<&'e ObjectName> {
+    let mut changed = BTreeSet::new();
+    if Arc::ptr_eq(old, new) {
+        return changed;
+    }
+    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    while let Some(order) = match (old.peek(), new.peek()) {
+        (Some((a, _)), Some((b, _))) => Some(a.cmp(b)),
+        (Some(_), None) => Some(Ordering::Less),
+        (None, Some(_)) => Some(Ordering::Greater),
+        (None, None) => None,
+    } {
+        let gone = if order.is_le() { old.next() } else { None };
+        let came = if order.is_ge() { new.next() } else { None };
+        match (gone, came) {
+            (Some((_, a)), Some((_, b))) if Arc::ptr_eq(a, b) || a == b => {}
+            (gone, came) => changed.extend(gone.or(came).map(|(name, _)| name)),
+        }
+    }
+    changed
+}
+
 struct Builder<'b, 'a> {
     fleet: &'b Fleet<'a>,
     rows: &'b Arc<Rows>,
+    endpoints: &'b [Arc<Endpoints>],
     previous: &'b Snapshot,
 }
 
 impl Builder<'_, '_> {
-    fn endpoints(&self, cluster: usize, spec: &PoolSpec) -> Option<&Arc<Vec<Endpoint>>> {
-        self.fleet.state(cluster)?.endpoints.get(&spec.key.service)
-    }
-
-    fn same_endpoints(&self, spec: &PoolSpec, old: &Pool) -> bool {
-        old.members.iter().enumerate().all(|(cluster, member)| match (&member.source, self.endpoints(cluster, spec)) {
-            _ if member.absence.is_some() => true,
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
-            (None, None) => true,
-            _ => false,
-        })
-    }
-
     fn pool(&self, spec: &PoolSpec, old: Option<&Arc<Pool>>) -> Pool {
         let mut refused = Vec::new();
         let clusters = self.fleet.config.clusters.len();
@@ -209,9 +236,10 @@ impl Builder<'_, '_> {
 
     /// The cluster's part of the old pool. Positions may have moved with the configuration: the name decides.
     fn old_member<'o>(&self, cluster: usize, old: Option<&'o Arc<Pool>>) -> Option<&'o Member> {
+        let old = old?;
         let id = &self.fleet.cluster(cluster).id;
         let position = self.previous.clusters.iter().position(|info| info.id == *id)?;
-        old?.members.get(position)
+        old.members.get(position)
     }
 
     fn member(&self, cluster: usize, spec: &PoolSpec, old: Option<&Member>, refused: &mut Vec<Diagnostic>) -> Member {
@@ -220,15 +248,15 @@ impl Builder<'_, '_> {
         let port = match &spec.clusters[cluster] {
             Ok(port) => port,
             Err(absence) => {
-                return Member { absence: Some(*absence), endpoints: Box::default(), ready: Box::default(), cell, source: None };
+                return Member { absence: Some(*absence), endpoints: Box::default(), ready: Box::default(), cell };
             }
         };
-        let source = self.endpoints(cluster, spec).cloned();
         let known: HashMap<(&str, u16), &Arc<EndpointCell>> =
             old.into_iter().flat_map(|old| old.endpoints.iter()).map(|e| ((&*e.uid, e.address.port()), &e.cell)).collect();
         let mut refusals = Refusals::default();
-        let endpoints: Box<[PoolEndpoint]> = source
-            .iter()
+        let endpoints: Box<[PoolEndpoint]> = self.endpoints[cluster]
+            .get(&spec.key.service)
+            .into_iter()
             .flat_map(|list| list.iter())
             .filter(|endpoint| endpoint.port_name == *port)
             .filter(|endpoint| match self.refuse(cluster, endpoint.address) {
@@ -248,7 +276,7 @@ impl Builder<'_, '_> {
             .collect();
         refused.extend(refusals.tell(self.fleet, cluster, spec));
         let ready = endpoints.iter().enumerate().filter(|(_, e)| e.ready).map(|(position, _)| position as u32).collect();
-        Member { absence: None, endpoints, ready, cell, source }
+        Member { absence: None, endpoints, ready, cell }
     }
 
     /// Why no pod can be at this address, if none can. An address in a cluster's objects is that cluster's word only: it must
