@@ -3,7 +3,7 @@
 //! A host belongs to the namespaces that the configuration names as its `owners`; without owners, to the first namespace
 //! that claims it: home first, then the configuration's order of clusters, then the oldest. It keeps all the host's paths.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use causeway_config::{HostPattern, ObjectName};
@@ -87,7 +87,7 @@ fn ours(fleet: &Fleet<'_>, objects: &Objects, ingress: &Ingress) -> bool {
 /// Who holds which host.
 pub(super) struct Claims<'f, 'a> {
     fleet: &'f Fleet<'a>,
-    first: BTreeMap<HostPattern, Arc<str>>,
+    first: HashMap<HostPattern, Arc<str>>,
 }
 
 /// Why a claim on a host is refused.
@@ -130,7 +130,7 @@ impl Refused {
 impl<'f, 'a> Claims<'f, 'a> {
     /// Settles who holds each host that `versions` claim, which must come by precedence.
     pub(super) fn settle(fleet: &'f Fleet<'a>, versions: &[Version<'a>]) -> Self {
-        let mut claims = Self { fleet, first: BTreeMap::new() };
+        let mut claims = Self { fleet, first: HashMap::new() };
         for version in versions {
             for host in hosts(version.ingress) {
                 if !claims.first.contains_key(host) && claims.permitted(version.cluster, &version.name.namespace, host).is_ok() {

@@ -1,6 +1,6 @@
 //! The route table: Ingresses of all clusters to hosts, paths and the pools they need.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use causeway_config::{HostPattern, ObjectName};
@@ -27,17 +27,17 @@ pub(super) fn build(fleet: &Fleet<'_>, policies: &Policies) -> Built {
     let winners = winners(fleet, &claims, &versions, &mut diagnostics);
 
     let mut specs = Specs::new(fleet);
-    let mut said: BTreeMap<HostPattern, Said> = BTreeMap::new();
+    let mut said: HashMap<HostPattern, Said> = HashMap::new();
     for version in &winners {
         translate(fleet, version, &claims, &mut specs, &mut said, &mut diagnostics);
     }
-    let mut by_host: BTreeMap<HostPattern, Rules> = BTreeMap::new();
-    for (host, Said { mut rules, defaults }) in said {
+    let merged = said.into_iter().map(|(host, Said { mut rules, defaults })| {
         conflicts(&rules, |path| format!("spec.rules (host {host}, path {path})"), &mut diagnostics);
         conflicts(&defaults, |_| format!("spec.defaultBackend (host {host})"), &mut diagnostics);
         rules.extend(defaults);
-        by_host.insert(host, rules);
-    }
+        (host, rules)
+    });
+    let mut by_host: BTreeMap<HostPattern, Rules> = merged.collect();
     fence_in(fleet, &claims, &mut by_host);
 
     let secrets = secrets(fleet, &claims, &winners, policies, &by_host);
@@ -73,7 +73,7 @@ fn winners<'a>(
     versions: &[Version<'a>],
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Version<'a>> {
-    let mut chosen: BTreeMap<&ObjectName, Version<'a>> = BTreeMap::new();
+    let mut chosen: HashMap<&ObjectName, Version<'a>> = HashMap::new();
     let mut winners = Vec::new();
     let mut refused = Vec::new();
     for version in versions {

@@ -1,6 +1,6 @@
 //! One Ingress to routes: what Kubernetes means by it, in the shape of an `HTTPRoute`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use causeway_config::HostPattern;
@@ -28,7 +28,7 @@ pub(super) fn translate(
     version: &Version<'_>,
     claims: &Claims<'_, '_>,
     specs: &mut Specs<'_, '_>,
-    by_host: &mut BTreeMap<HostPattern, Said>,
+    by_host: &mut HashMap<HostPattern, Said>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let namespace = &version.name.namespace;
