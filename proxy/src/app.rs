@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use causeway_config::Config;
 use causeway_core::Edge;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -47,7 +47,7 @@ pub struct Options {
 }
 
 /// Where an edge listens: the kernel's choice in place of port 0.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Addresses {
     /// Clients, plain.
     pub http: Vec<SocketAddr>,
@@ -86,13 +86,22 @@ impl App {
         let metrics = Arc::new(Metrics::new(&home, SystemTime::now()));
         let file = ConfigFile::new(options.config, &options.home, parsed, Arc::clone(&metrics));
         let config = Arc::clone(file.config());
-        let (readiness, [listening, home_known]) = Readiness::awaiting(["listeners", "home cluster"]);
+        let (readiness, [listening, home_known, certificates_known]) =
+            Readiness::awaiting(["listeners", "home cluster", "certificates"]);
 
         let mut sockets = Sockets::bind(&config)?;
         let addresses = sockets.addresses()?;
         let edge = Edge { home, listeners: addresses.all(), addresses: own_addresses() };
         let locator = Arc::new(LocatorCell::default());
-        let parts = Parts { file, edge, locator: Arc::clone(&locator), metrics: Arc::clone(&metrics), clock, home_known };
+        let parts = Parts {
+            file,
+            edge,
+            locator: Arc::clone(&locator),
+            metrics: Arc::clone(&metrics),
+            clock,
+            home_known,
+            certificates_known,
+        };
         let (control, published, certificates) = Control::new(parts)?;
         let reloader = control.reloader();
 
@@ -205,7 +214,14 @@ impl Sockets {
     }
 
     /// Opens the clients' doors.
-    fn open(self, config: &Config, addresses: &Addresses, shared: &Arc<Shared>, stop: &watch::Receiver<bool>, listening: Guard) -> Vec<JoinHandle<()>> {
+    fn open(
+        self,
+        config: &Config,
+        addresses: &Addresses,
+        shared: &Arc<Shared>,
+        stop: &watch::Receiver<bool>,
+        listening: Guard,
+    ) -> Vec<JoinHandle<()>> {
         let mut doors = Vec::new();
         let https = ClientDoor::https(&config.listen.https, Arc::clone(shared), service::engine(Arc::clone(shared)));
         doors.extend(self.https.into_iter().map(|socket| https.open(socket, stop.clone())));

@@ -74,6 +74,11 @@ impl Certificates {
         self.arriving_until = Some(now + ARRIVAL);
     }
 
+    /// Whether Secrets that were asked for may still be on their way; never longer than [`ARRIVAL`] after the last was.
+    pub(super) fn arriving(&self) -> bool {
+        self.arriving_until.is_some()
+    }
+
     /// Whether time alone has changed what there is to serve or to say: something expired, became valid, or did not arrive.
     pub(super) fn due(&mut self, now: i64) -> bool {
         let late = self.arriving_until.take_if(|until| *until <= now).is_some();
@@ -113,6 +118,9 @@ impl Certificates {
                 None if nowhere(view, &used.secret) => drop(missing.entry(&used.secret).or_insert(&used.cluster)),
                 None => {}
             }
+        }
+        if missing.is_empty() && default_arrived(config, view) {
+            self.arriving_until = None;
         }
         let (default, problem) = self.default(config, view);
         let (index, problems) = self.publisher.current().rebuild(offers, default, now);
@@ -195,6 +203,11 @@ pub(super) fn default_secrets(config: &Config) -> Vec<(ClusterId, ObjectName)> {
         Some(DefaultCertificate::Secret(name)) => config.clusters.iter().map(|c| (c.id.clone(), name.clone())).collect(),
         _ => Vec::new(),
     }
+}
+
+fn default_arrived(config: &Config, view: &SecretsView) -> bool {
+    let asked = default_secrets(config);
+    asked.is_empty() || asked.iter().any(|secret| view.contains_key(secret))
 }
 
 fn offer(source: String, rank: usize, hosts: Allowed, certificate: Made) -> Offer {

@@ -61,6 +61,7 @@ pub struct Control {
     metrics: Arc<Metrics>,
     clock: Clock,
     home_known: Option<Guard>,
+    certificates_known: Option<Guard>,
     events: mpsc::Receiver<Event>,
     file: ConfigFile,
 }
@@ -79,12 +80,14 @@ pub struct Parts {
     pub clock: Clock,
     /// Dropped once the home cluster was read.
     pub home_known: Guard,
+    /// Dropped once the certificates of the home cluster's routes were read, or were waited for in vain.
+    pub certificates_known: Guard,
 }
 
 impl Control {
     /// Prepares it; nothing is read from a cluster yet. Also gives the cells that it will publish to.
     pub fn new(parts: Parts) -> Result<(Self, Published, CertCell), CertError> {
-        let Parts { mut file, edge, locator, metrics, clock, home_known } = parts;
+        let Parts { mut file, edge, locator, metrics, clock, home_known, certificates_known } = parts;
         let config = Arc::clone(file.config());
         let (wanted, wanted_reader) = watch::channel(WantedSecrets::default());
         let now = Arc::new(move || clock.now());
@@ -105,6 +108,7 @@ impl Control {
             metrics,
             clock,
             home_known: Some(home_known),
+            certificates_known: Some(certificates_known),
             events,
             file,
         };
@@ -210,6 +214,10 @@ impl Control {
         let known = |state: &ClusterState| state.cluster == *home && state.freshness != Freshness::Syncing;
         if self.update.as_ref().is_some_and(|update| update.clusters.iter().any(known)) {
             self.home_known = None;
+            // Clients that came sooner would be shown the self-signed default.
+            if !self.certificates.arriving() {
+                self.certificates_known = None;
+            }
         }
     }
 }
