@@ -71,7 +71,7 @@ impl Explain {
 }
 
 /// The explanation as an operator reads it.
-fn text(explanation: &Value) -> String {
+pub(super) fn text(explanation: &Value) -> String {
     let mut out = Lines::default();
     let say = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     out.line("request", &format!("{}{}", say(&explanation["host"]), say(&explanation["path"])));

@@ -2,6 +2,7 @@
 
 mod admin_client;
 mod check;
+mod demo;
 mod explain;
 mod offline;
 mod routes;
@@ -31,6 +32,8 @@ enum Command {
     Explain(explain::Explain),
     /// List the routes.
     Routes(routes::Routes),
+    /// Run three small clouds, their edges and their backends on this machine, and show what they do.
+    Demo(demo::Demo),
     /// Run the little backend that tells where it was served.
     Whoami(whoami::Whoami),
 }
@@ -68,6 +71,7 @@ impl Cli {
             Command::Check(check) => Ok(check.run()),
             Command::Explain(explain) => explain.run(),
             Command::Routes(routes) => routes.run(),
+            Command::Demo(demo) => demo.run(),
             Command::Whoami(whoami) => whoami.run(),
         };
         done.unwrap_or_else(|error| {

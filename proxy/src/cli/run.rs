@@ -26,6 +26,9 @@ pub(super) struct Run {
     /// Print where each listener listens, as a line of JSON on standard output, once all do.
     #[arg(long)]
     print_addresses: bool,
+    /// End, at once, when standard input does: for programs that start edges, so that none outlives them.
+    #[arg(long, hide = true)]
+    end_with_stdin: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -52,7 +55,7 @@ impl Run {
             if self.print_addresses {
                 println!("{}", serde_json::to_string(app.addresses())?);
             }
-            serve(app).await
+            serve(app, self.end_with_stdin).await
         })
     }
 
@@ -71,7 +74,8 @@ impl Run {
 }
 
 /// Serves until SIGTERM or SIGINT; the former goes on for a while for load balancers' sake, the second of either ends at once.
-async fn serve(app: App) -> anyhow::Result<ExitCode> {
+async fn serve(app: App, end_with_stdin: bool) -> anyhow::Result<ExitCode> {
+    let mut abandoned = std::pin::pin!(abandoned(end_with_stdin));
     let (mut term, mut int, mut hup) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
     let leave_after = loop {
@@ -82,6 +86,7 @@ async fn serve(app: App) -> anyhow::Result<ExitCode> {
             }
             _ = term.recv() => break LEAVE_AFTER,
             _ = int.recv() => break Duration::ZERO,
+            () = &mut abandoned => break Duration::ZERO,
         }
     };
     tokio::select! {
@@ -89,4 +94,20 @@ async fn serve(app: App) -> anyhow::Result<ExitCode> {
         _ = term.recv() => Ok(ExitCode::FAILURE),
         _ = int.recv() => Ok(ExitCode::FAILURE),
     }
+}
+
+/// Waits for the end of standard input, if that is wanted; else for ever.
+async fn abandoned(wanted: bool) {
+    if !wanted {
+        return std::future::pending().await;
+    }
+    let (reading, ended) = tokio::sync::oneshot::channel::<()>();
+    // A thread of its own: one of the runtime's would be waited for at shutdown, by whoever ends for another reason.
+    std::thread::spawn(move || {
+        // Whatever it cannot read any more has ended too.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        drop(reading);
+    });
+    // The error is the reader's end.
+    let _ = ended.await;
 }
