@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use causeway_certs::Match;
 use causeway_core::{Refusal, RequestHead, plan};
 use http::{HeaderValue, StatusCode};
 use pingora::apps::HttpServerOptions;
@@ -143,7 +144,9 @@ impl Proxy {
     /// Host against SNI.
     fn check_connection(&self, ctx: &Ctx, demanded: &causeway_core::policy::TlsPolicy) -> Result<(), Reply> {
         let Some(tls) = ctx.connection.as_ref().and_then(|connection| connection.tls.as_ref()) else { return Ok(()) };
-        let covered = || tls.served.certificate.covers(&ctx.host);
+        // The default certificate answers who named nobody, or somebody unknown. Nobody coalesces on it by mistake, and a
+        // better one cannot be had by whoever tests with `curl -k -H 'Host: ...' https://LOAD-BALANCER/`, over HTTP/2 too.
+        let covered = || tls.served.matched == Match::Default || tls.served.certificate.covers(&ctx.host);
         let better = || self.shared.certificates.load().has(&ctx.host);
         match misdirected(&tls.policy, demanded, tls.h2, covered, better) {
             Some(why) => {

@@ -115,6 +115,21 @@ async fn without_sni_any_plain_host_works() {
 }
 
 #[tokio::test]
+async fn without_sni_any_plain_host_works_on_http2_although_a_certificate_has_it() {
+    let origin = Origin::named("hello").await;
+    let edge = Edge::start(&World::new().serve(WWW, &[origin.address]), &[&[WWW]]);
+    for sni in [None, Some("unknown.example.com")] {
+        let client = Client::try_connect(edge.https, sni, "h2").await.unwrap();
+        let (send, connection) = soon("the preface", h2::client::handshake(client.stream)).await.unwrap();
+        tokio::spawn(connection);
+        let mut send = soon("readiness", send.ready()).await.unwrap();
+        let request = http::Request::get(format!("https://{WWW}/")).body(()).unwrap();
+        let (response, _) = send.send_request(request, true).unwrap();
+        assert_eq!(soon("a response", response).await.unwrap().status(), 200, "{sni:?}");
+    }
+}
+
+#[tokio::test]
 async fn on_http2_a_host_of_another_certificate_is_421() {
     let origin = Origin::named("hello").await;
     let other = "other.example.com";
