@@ -168,6 +168,7 @@ pub fn certificates(count: usize) -> CertIndex {
         source: format!("Secret aws:shop/{n}"),
         rank: 0,
         hosts: Allowed::Any,
+        except: Vec::new(),
         certificate: Ok(certificate(&host(n))),
     };
     let default = DefaultOffer { source: "default".into(), certificate: certificate("causeway.invalid") };

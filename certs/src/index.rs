@@ -6,7 +6,8 @@
 //! from end to end.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use causeway_config::{HostName, HostPattern};
@@ -25,6 +26,8 @@ pub struct Offer {
     pub rank: u32,
     /// The hosts that it may serve.
     pub hosts: Allowed,
+    /// Hosts that it may not, although `hosts` covers them: below a wildcard, those that are somebody else's.
+    pub except: Vec<HostPattern>,
     /// The certificate, or why there is none.
     pub certificate: Result<Arc<Certificate>, CertError>,
 }
@@ -53,6 +56,8 @@ pub struct CertIndex {
     exact: HashMap<HostName, Held>,
     /// By what follows `*.`.
     wildcard: HashMap<HostName, Held>,
+    /// Hosts that no wildcard's holder may answer, and nobody else can.
+    barred: HashSet<HostName>,
     default: Held,
     /// The last usable certificate of each source, for when the next one is broken.
     last_good: HashMap<Arc<str>, Arc<Certificate>>,
@@ -65,6 +70,9 @@ struct Held {
     standing: Standing,
     certificate: Arc<Certificate>,
 }
+
+/// A wildcard's claimants, each with the hosts that it may not answer.
+type Claimants = Vec<(Held, Rc<HashSet<HostPattern>>)>;
 
 /// How good a claim to a name is; the least wins. The order of the fields is the precedence.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,11 +138,13 @@ impl CertIndex {
         default: DefaultOffer,
         now: i64,
     ) -> (Self, Vec<Problem>) {
+        let mut wildcards: HashMap<HostName, Claimants> = HashMap::new();
         let mut problems = Vec::new();
         problems.extend(Problem::validity(&default.source, default.certificate.validity(), now));
         let mut index = Self {
             exact: HashMap::new(),
             wildcard: HashMap::new(),
+            barred: HashSet::new(),
             changes_at: next_change(&default.certificate, now),
             default: Held {
                 standing: Standing::of(&default.certificate, false, 0, default.source.into(), now),
@@ -142,7 +152,7 @@ impl CertIndex {
             },
             last_good: HashMap::new(),
         };
-        for Offer { source, rank, hosts, certificate } in offers {
+        for Offer { source, rank, hosts, except, certificate } in offers {
             let certificate = match (certificate, before.get(source.as_str())) {
                 (Ok(certificate), _) => certificate,
                 (Err(error), Some(kept)) => {
@@ -158,36 +168,35 @@ impl CertIndex {
             index.changes_at = index.changes_at.into_iter().chain(next_change(&certificate, now)).min();
             index.last_good.insert(source.clone(), certificate.clone());
             problems.extend(Problem::validity(&source, certificate.validity(), now));
-            problems.extend(index.add(&source, rank, &hosts, &certificate, now));
+            let claim = Claim { source, rank, hosts, except: Rc::new(except.into_iter().collect()), certificate };
+            problems.extend(index.add(&claim, &mut wildcards, now));
         }
-        index.yield_to_wildcards();
+        index.settle(wildcards);
         problems.sort();
         problems.dedup();
         (index, problems)
     }
 
-    /// Claims every name that `certificate` has and `hosts` allows.
-    fn add(
-        &mut self,
-        source: &Arc<str>,
-        rank: u32,
-        hosts: &Allowed,
-        certificate: &Arc<Certificate>,
-        now: i64,
-    ) -> Option<Problem> {
+    /// Claims every name that the certificate has and that it may serve.
+    fn add(&mut self, claim: &Claim, wildcards: &mut HashMap<HostName, Claimants>, now: i64) -> Option<Problem> {
+        let Claim { source, rank, hosts, except, certificate } = claim;
         let mut claimed = false;
         for name in certificate.names() {
-            let standing = Standing::of(certificate, matches!(name, HostPattern::Wildcard(_)), rank, source.clone(), now);
-            for name in hosts.intersection(name) {
-                let (map, key) = match name {
-                    HostPattern::Exact(host) => (&mut self.exact, host),
-                    HostPattern::Wildcard(suffix) => (&mut self.wildcard, suffix),
+            let standing = Standing::of(certificate, matches!(name, HostPattern::Wildcard(_)), *rank, source.clone(), now);
+            let held = Held { standing, certificate: certificate.clone() };
+            for name in hosts.intersection(name).filter(|name| !excepted(except, name)) {
+                match name {
+                    HostPattern::Exact(host) => {
+                        if self.exact.get(host).is_none_or(|other| held.standing < other.standing) {
+                            self.exact.insert(host.clone(), held.clone());
+                        }
+                    }
+                    HostPattern::Wildcard(suffix) => {
+                        wildcards.entry(suffix.clone()).or_default().push((held.clone(), except.clone()));
+                    }
                     HostPattern::Any => continue,
-                };
-                claimed = true;
-                if map.get(key).is_none_or(|held| standing < held.standing) {
-                    map.insert(key.clone(), Held { standing: standing.clone(), certificate: certificate.clone() });
                 }
+                claimed = true;
             }
         }
         if claimed {
@@ -200,14 +209,38 @@ impl CertIndex {
         }
     }
 
-    /// Drops exact entries that a wildcard entry has a better claim than: an expired certificate of a host's own does
-    /// not hide a valid wildcard. Done here so that a lookup can stop at the first hit.
-    fn yield_to_wildcards(&mut self) {
-        let wildcard = &self.wildcard;
-        self.exact.retain(|host, held| {
-            let above = parent(host.as_str()).and_then(|suffix| wildcard.get(suffix));
-            above.is_none_or(|above| held.standing < above.standing)
-        });
+    /// Settles who answers below each wildcard, so that a look-up can stop at its first hit.
+    ///
+    /// An exact entry stays only where it is better than the wildcard's: an expired certificate of a host's own does not hide a
+    /// valid wildcard. And a host that the wildcard's holder may not answer gets an entry of its own, the best of the other
+    /// claimants', or is barred.
+    fn settle(&mut self, wildcards: HashMap<HostName, Claimants>) {
+        let mut exact_by_parent: HashMap<HostName, Vec<HostName>> = HashMap::new();
+        for host in self.exact.keys() {
+            if let Some(suffix) = parent(host.as_str()).and_then(|suffix| suffix.parse().ok()) {
+                exact_by_parent.entry(suffix).or_default().push(host.clone());
+            }
+        }
+        for (suffix, mut claimants) in wildcards {
+            claimants.sort_by(|(a, _), (b, _)| a.standing.cmp(&b.standing));
+            let Some((holder, _)) = claimants.first() else { continue };
+            let protected = claimants.iter().flat_map(|(_, except)| except.iter()).filter_map(|pattern| match pattern {
+                HostPattern::Exact(host) if parent(host.as_str()) == Some(suffix.as_str()) => Some(host),
+                _ => None,
+            });
+            let below = exact_by_parent.get(&suffix).map_or(&[][..], Vec::as_slice).iter();
+            for host in protected.chain(below).collect::<HashSet<_>>() {
+                let name = HostPattern::Exact(host.clone());
+                let wildcard = claimants.iter().find(|(_, except)| !excepted(except, &name)).map(|(held, _)| held);
+                let best = self.exact.get(host).into_iter().chain(wildcard).min_by(|a, b| a.standing.cmp(&b.standing));
+                match best.cloned() {
+                    Some(best) if best == *holder => drop(self.exact.remove(host)),
+                    Some(best) => drop(self.exact.insert(host.clone(), best)),
+                    None => drop(self.barred.insert(host.clone())),
+                }
+            }
+            self.wildcard.insert(suffix, holder.clone());
+        }
     }
 
     /// The certificate for a client that asked for `sni`: an exact entry, else one-label wildcard, else the default.
@@ -230,7 +263,7 @@ impl CertIndex {
 
     fn find(&self, host: &str) -> Option<&Held> {
         let host = normal(host);
-        self.exact.get(&*host).or_else(|| self.wildcard.get(parent(&host)?))
+        self.exact.get(&*host).or_else(|| self.wildcard.get(parent(&host)?).filter(|_| !self.barred.contains(&*host)))
     }
 
     /// When, in Unix time, the passing of time alone makes another index or other problems: a certificate becomes
@@ -247,6 +280,19 @@ impl CertIndex {
         entries.sort();
         entries
     }
+}
+
+/// An offer whose certificate can be used.
+struct Claim {
+    source: Arc<str>,
+    rank: u32,
+    hosts: Allowed,
+    except: Rc<HashSet<HostPattern>>,
+    certificate: Arc<Certificate>,
+}
+
+fn excepted(except: &HashSet<HostPattern>, name: &HostPattern) -> bool {
+    !except.is_empty() && (except.contains(name) || except.iter().any(|pattern| pattern.covers(name)))
 }
 
 impl Allowed {

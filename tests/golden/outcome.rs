@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use causeway_config::HostPattern;
 use causeway_core::explain::{ClusterPart, Decision, Drawn, explain};
 use causeway_core::plan::Step;
 use causeway_core::view::{BackendView, EndpointView, MemberView, RouteView, view};
@@ -72,8 +73,9 @@ pub(crate) fn render(case: &Case) -> String {
             .secrets
             .iter()
             .map(|used| {
-                let hosts: Vec<_> = used.hosts.iter().map(ToString::to_string).collect();
-                format!("{} {} for {}", used.cluster, used.secret, hosts.join(", "))
+                let list = |hosts: &[HostPattern]| hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let except = if used.except.is_empty() { String::new() } else { format!(" but {}", list(&used.except)) };
+                format!("{} {} for {}{except}", used.cluster, used.secret, list(&used.hosts))
             })
             .collect(),
         diagnostics: diagnostics.iter().map(ToString::to_string).collect(),

@@ -90,7 +90,13 @@ fn index(certificates: &[&[&str]]) -> CertIndex {
     let offer = |names: &&[&str]| {
         let pair = self_signed(names, now).expect("these are names");
         let certificate = Certificate::from_pem(&pair.cert, &pair.key, &tls);
-        Offer { source: names.join(" "), rank: 0, hosts: Allowed::Any, certificate: certificate.map(Arc::new) }
+        Offer {
+            source: names.join(" "),
+            rank: 0,
+            hosts: Allowed::Any,
+            except: Vec::new(),
+            certificate: certificate.map(Arc::new),
+        }
     };
     let default = default_certificate(&tls, now).expect("it can be made");
     let default = DefaultOffer { source: "default".into(), certificate: Arc::new(default) };

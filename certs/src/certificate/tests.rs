@@ -119,7 +119,8 @@ fn debug_shows_nothing_of_a_key() {
         let certificate = Arc::new(read(&pair));
 
         let default = DefaultOffer { source: "default".into(), certificate: certificate.clone() };
-        let offer = Offer { source: "a".into(), rank: 0, hosts: Allowed::Any, certificate: Ok(certificate.clone()) };
+        let offer =
+            Offer { source: "a".into(), rank: 0, hosts: Allowed::Any, except: Vec::new(), certificate: Ok(certificate.clone()) };
         let (index, _) = CertIndex::build(vec![offer.clone()], default.clone(), NOW);
         let served = server_config_for(&index, Some("a.example.com"), TlsVersion::V1_2).1;
         let choice = index.choose(None);

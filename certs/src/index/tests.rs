@@ -15,7 +15,7 @@ fn default_offer() -> DefaultOffer {
 }
 
 fn offer(source: &str, certificate: &Arc<Certificate>) -> Offer {
-    Offer { source: source.into(), rank: 0, hosts: Allowed::Any, certificate: Ok(certificate.clone()) }
+    Offer { source: source.into(), rank: 0, hosts: Allowed::Any, except: Vec::new(), certificate: Ok(certificate.clone()) }
 }
 
 fn allowed(hosts: &[&str]) -> Allowed {
@@ -246,4 +246,17 @@ fn entries_list_every_name_with_its_source_and_end() {
             ("*".into(), "default".into(), end),
         ]
     );
+}
+
+#[test]
+fn a_wildcard_does_not_answer_for_a_host_that_is_somebody_elses() {
+    let evil = cert(&["*.example.com", "bank.example.com"]);
+    let evil = Offer { except: vec!["bank.example.com".parse().unwrap()], ..offer("evil", &evil) };
+    let (index, _) = build(vec![evil.clone()]);
+    assert_eq!(index.choose(Some("bank.example.com")).matched, Match::Default);
+    assert!(!index.has("bank.example.com"));
+    assert_eq!(index.choose(Some("other.example.com")).matched, Match::Wildcard);
+    let expired = cert_valid(&["bank.example.com"], NOW - 2 * DAY, NOW - DAY);
+    let (index, _) = build(vec![evil, Offer { rank: 9, ..offer("bank", &expired) }]);
+    assert_eq!(index.choose(Some("bank.example.com")).certificate, &expired, "even its expired one is its own");
 }

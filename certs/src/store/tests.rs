@@ -12,6 +12,7 @@ fn index(default: &Arc<Certificate>, offered: &[Arc<Certificate>]) -> CertIndex 
         source: "a".into(),
         rank: 0,
         hosts: Allowed::Any,
+        except: Vec::new(),
         certificate: Ok(certificate.clone()),
     });
     let default = DefaultOffer { source: "default".into(), certificate: default.clone() };

@@ -45,6 +45,7 @@ impl Edge {
             source: i.to_string(),
             rank: 0,
             hosts: Allowed::Any,
+            except: Vec::new(),
             certificate: Ok(read(pair)),
         });
         let default = DefaultOffer { source: "default".into(), certificate: read(&self.default) };

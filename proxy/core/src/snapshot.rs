@@ -68,8 +68,10 @@ pub struct SecretUse {
     pub cluster: ClusterId,
     /// The Secret.
     pub secret: ObjectName,
-    /// The hosts that it may serve: those that its namespace may route.
+    /// The hosts that it may serve: those that its Ingress routes, and its namespace may.
     pub hosts: Vec<HostPattern>,
+    /// Hosts below those that belong to somebody else.
+    pub except: Vec<HostPattern>,
 }
 
 impl Snapshot {

@@ -82,7 +82,7 @@ async fn serve(app: App, end_with_stdin: bool) -> anyhow::Result<ExitCode> {
         tokio::select! {
             _ = hup.recv() => {
                 let reloader = app.reloader();
-                tokio::task::spawn_blocking(move || reloader.reload());
+                tokio::task::spawn_blocking(move || reloader.reload_everything());
             }
             _ = term.recv() => break LEAVE_AFTER,
             _ = int.recv() => break Duration::ZERO,

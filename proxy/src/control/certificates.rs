@@ -3,14 +3,14 @@
 //! Where several have a host: files that the configuration names come first, then Secrets in the order that `compile` gives
 //! (docs/certificates.md). A Secret is parsed once for as long as it does not change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use causeway_certs::{
     Allowed, CertCell, CertError, CertIndex, CertPublisher, Certificate, DefaultOffer, Offer, Problem, ServerTls,
 };
-use causeway_config::{CertFile, ClusterId, Config, DefaultCertificate, HostPattern, ObjectName};
+use causeway_config::{CertFile, ClusterId, ClusterState, Config, DefaultCertificate, HostPattern, ObjectName};
 use causeway_core::snapshot::SecretUse;
 use causeway_core::{Diagnostic, Severity, Snapshot};
 use causeway_discovery::{Secret, SecretsView};
@@ -33,8 +33,10 @@ pub(super) struct Certificates {
     secrets: BTreeMap<(ClusterId, ObjectName), (Arc<Secret>, Made)>,
     /// What the index was built of last.
     built_of: Option<Inputs>,
-    /// Until when missing Secrets may still be on their way.
-    arriving_until: Option<i64>,
+    /// Secrets that were just asked for, and until when they may be on their way.
+    arriving: (BTreeSet<ObjectName>, i64),
+    /// The last default that could be used, and what the configuration said then.
+    last_default: Option<(DefaultCertificate, DefaultOffer)>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -58,7 +60,8 @@ impl Certificates {
             files: BTreeMap::new(),
             secrets: BTreeMap::new(),
             built_of: None,
-            arriving_until: None,
+            arriving: (BTreeSet::new(), 0),
+            last_default: None,
             diagnostics: Vec::new(),
         };
         Ok((certificates, cell))
@@ -69,19 +72,24 @@ impl Certificates {
         &self.diagnostics
     }
 
-    /// Other Secrets were asked for: they may take a moment to arrive.
-    pub(super) fn asked(&mut self, now: i64) {
-        self.arriving_until = Some(now + ARRIVAL);
+    /// These Secrets were not asked for before. Until they arrive, or are late, the index stays as it is: a host whose
+    /// certificate moves to another Secret must not be served the default in between.
+    pub(super) fn asked(&mut self, names: impl IntoIterator<Item = ObjectName>, now: i64) {
+        self.arriving.0.extend(names);
+        self.arriving.1 = now + ARRIVAL;
     }
 
     /// Whether Secrets that were asked for may still be on their way; never longer than [`ARRIVAL`] after the last was.
     pub(super) fn arriving(&self) -> bool {
-        self.arriving_until.is_some()
+        !self.arriving.0.is_empty()
     }
 
     /// Whether time alone has changed what there is to serve or to say: something expired, became valid, or did not arrive.
     pub(super) fn due(&mut self, now: i64) -> bool {
-        let late = self.arriving_until.take_if(|until| *until <= now).is_some();
+        let late = self.arriving() && self.arriving.1 <= now;
+        if late {
+            self.arriving.0.clear();
+        }
         let due = late || self.publisher.current().changes_at().is_some_and(|at| at <= now);
         if due {
             self.built_of = None;
@@ -103,32 +111,38 @@ impl Certificates {
         if self.built_of.as_ref().is_some_and(same) {
             return None;
         }
+        let present: HashSet<&ObjectName> = view.keys().map(|(_, name)| name).collect();
+        self.arriving.0.retain(|name| !present.contains(name));
+        if self.arriving() {
+            return None;
+        }
         let mut missing = BTreeMap::new();
         let mut offers = Vec::new();
         for file in &config.tls.files {
-            offers.push(offer(file_source(file), offers.len(), Allowed::Any, self.file(file)));
+            offers.push(offer(file_source(file), offers.len(), (Allowed::Any, Vec::new()), self.file(file)));
         }
         self.secrets.retain(|key, _| view.contains_key(key));
+        let mut granted = Granted::default();
         for used in snapshot.secrets.iter() {
             match view.get(&(used.cluster.clone(), used.secret.clone())) {
                 Some(secret) => {
                     let made = self.secret(&used.cluster, &used.secret, secret);
-                    offers.push(offer(secret_source(&used.cluster, &used.secret), offers.len(), allowed(&used.hosts), made));
+                    let usable = made.as_ref().is_ok_and(|made| made.validity().contains(now));
+                    let hosts = granted.rest(used, usable);
+                    if !hosts.is_empty() {
+                        let may = (allowed(hosts), used.except.clone());
+                        offers.push(offer(secret_source(&used.cluster, &used.secret), offers.len(), may, made));
+                    }
                 }
-                None if nowhere(view, &used.secret) => drop(missing.entry(&used.secret).or_insert(&used.cluster)),
-                None => {}
+                None if present.contains(&used.secret) => {}
+                None => drop(missing.entry(&used.secret).or_insert(&used.cluster)),
             }
         }
-        if missing.is_empty() && default_arrived(config, view) {
-            self.arriving_until = None;
-        }
-        let (default, problem) = self.default(config, view);
+        let (default, problem) = self.default(snapshot, view);
         let (index, problems) = self.publisher.current().rebuild(offers, default, now);
         self.publisher.publish(index);
         let mut diagnostics: Vec<Diagnostic> = problems.into_iter().map(diagnostic).chain(problem).collect();
-        if self.arriving_until.is_none() {
-            diagnostics.extend(missing.into_iter().map(|(secret, cluster)| not_found(cluster, secret)));
-        }
+        diagnostics.extend(missing.into_iter().map(|(secret, cluster)| not_found(cluster, secret)));
         let usable = diagnostics.iter().all(|d| d.severity != Severity::Error);
         self.diagnostics = diagnostics;
         self.built_of = Some(Inputs { config: Arc::clone(config), uses: Arc::clone(&snapshot.secrets), view: Arc::clone(view) });
@@ -175,47 +189,65 @@ impl Certificates {
         made
     }
 
-    fn default(&mut self, config: &Config, view: &SecretsView) -> (DefaultOffer, Option<Diagnostic>) {
-        let (source, made) = match &config.tls.default {
-            None => (SELF_SIGNED.into(), Ok(Arc::clone(&self.self_signed))),
-            Some(DefaultCertificate::Files(file)) => (file_source(file), self.file(file)),
-            Some(DefaultCertificate::Secret(name)) => {
-                let first = config.clusters.iter().find_map(|c| Some((&c.id, view.get(&(c.id.clone(), name.clone()))?)));
-                match first {
+    fn default(&mut self, snapshot: &Snapshot, view: &SecretsView) -> (DefaultOffer, Option<Diagnostic>) {
+        let self_signed = DefaultOffer { source: SELF_SIGNED.into(), certificate: Arc::clone(&self.self_signed) };
+        let Some(wanted) = &snapshot.config.tls.default else { return (self_signed, None) };
+        let (source, made) = match wanted {
+            DefaultCertificate::Files(file) => (file_source(file), self.file(file)),
+            DefaultCertificate::Secret(name) => {
+                let asked = default_secrets(snapshot);
+                match asked.iter().find_map(|key| Some((&key.0, view.get(key)?))) {
                     Some((cluster, secret)) => (secret_source(cluster, name), self.secret(cluster, name, secret)),
                     None => (format!("Secret {name}"), Err(CertError::NoPair { reason: "no cluster has this Secret".into() })),
                 }
             }
         };
         match made {
-            Ok(certificate) => (DefaultOffer { source, certificate }, None),
+            Ok(certificate) => {
+                let offer = DefaultOffer { source, certificate };
+                self.last_default = Some((wanted.clone(), offer.clone()));
+                (offer, None)
+            }
             Err(error) => {
-                let own = DefaultOffer { source: SELF_SIGNED.into(), certificate: Arc::clone(&self.self_signed) };
-                (own, Some(diagnostic(Problem::broken(&source, &error))))
+                // A renewal that is half written must not show clients a stranger.
+                let kept = self.last_default.as_ref().filter(|(said, _)| said == wanted).map(|(_, offer)| offer.clone());
+                (kept.unwrap_or(self_signed), Some(diagnostic(Problem::broken(&source, &error))))
             }
         }
     }
 }
 
-/// The default certificate's Secret, in every cluster that it may be taken from.
-pub(super) fn default_secrets(config: &Config) -> Vec<(ClusterId, ObjectName)> {
-    match &config.tls.default {
-        Some(DefaultCertificate::Secret(name)) => config.clusters.iter().map(|c| (c.id.clone(), name.clone())).collect(),
-        _ => Vec::new(),
+/// Which hosts each Secret's name serves already, by the copy of a cluster that comes first. The copies of one Secret are
+/// versions of one object: a later cluster's answers only what the earlier ones may not, or cannot.
+#[derive(Default)]
+struct Granted<'s>(HashMap<&'s ObjectName, HashSet<&'s HostPattern>>);
+
+impl<'s> Granted<'s> {
+    /// The hosts that are left for this copy; they are taken by it if it is `usable`.
+    fn rest(&mut self, used: &'s SecretUse, usable: bool) -> Vec<HostPattern> {
+        let taken = self.0.entry(&used.secret).or_default();
+        let rest: Vec<&HostPattern> = used.hosts.iter().filter(|host| !taken.contains(host)).collect();
+        if usable {
+            taken.extend(&rest);
+        }
+        rest.into_iter().cloned().collect()
     }
 }
 
-fn default_arrived(config: &Config, view: &SecretsView) -> bool {
-    let asked = default_secrets(config);
-    asked.is_empty() || asked.iter().any(|secret| view.contains_key(secret))
+/// The default certificate's Secret, in every cluster that it may be taken from: home first.
+pub(super) fn default_secrets(snapshot: &Snapshot) -> Vec<(ClusterId, ObjectName)> {
+    let Some(DefaultCertificate::Secret(name)) = &snapshot.config.tls.default else { return Vec::new() };
+    let mut on: Vec<_> = snapshot.clusters.iter().enumerate().filter(|(_, cluster)| cluster.state != ClusterState::Off).collect();
+    on.sort_by_key(|(index, _)| *index != snapshot.home);
+    on.into_iter().map(|(_, cluster)| (cluster.id.clone(), name.clone())).collect()
 }
 
-fn offer(source: String, rank: usize, hosts: Allowed, certificate: Made) -> Offer {
-    Offer { source, rank: rank as u32, hosts, certificate }
+fn offer(source: String, rank: usize, (hosts, except): (Allowed, Vec<HostPattern>), certificate: Made) -> Offer {
+    Offer { source, rank: rank as u32, hosts, except, certificate }
 }
 
-fn allowed(hosts: &[HostPattern]) -> Allowed {
-    if hosts.contains(&HostPattern::Any) { Allowed::Any } else { Allowed::Hosts(hosts.to_vec()) }
+fn allowed(hosts: Vec<HostPattern>) -> Allowed {
+    if hosts.contains(&HostPattern::Any) { Allowed::Any } else { Allowed::Hosts(hosts) }
 }
 
 fn secret_source(cluster: &ClusterId, name: &ObjectName) -> String {
@@ -224,10 +256,6 @@ fn secret_source(cluster: &ClusterId, name: &ObjectName) -> String {
 
 fn file_source(file: &CertFile) -> String {
     file.cert.display().to_string()
-}
-
-fn nowhere(view: &SecretsView, name: &ObjectName) -> bool {
-    !view.keys().any(|(_, known)| known == name)
 }
 
 fn not_found(cluster: &ClusterId, name: &ObjectName) -> Diagnostic {

@@ -2,6 +2,7 @@
 //!
 //! A good new file is taken whole; a bad one is refused whole, logged and counted, and the old one serves on.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -31,7 +32,8 @@ pub struct ConfigFile {
     current: Arc<Mutex<Current>>,
     events: Option<mpsc::Sender<Event>>,
     watches: Vec<Watch>,
-    named: Option<Watch>,
+    /// The files that the configuration names, and their watch.
+    named: Option<(BTreeSet<PathBuf>, Watch)>,
 }
 
 struct Current {
@@ -82,22 +84,26 @@ impl ConfigFile {
         }
     }
 
-    /// Watches the files that a configuration names: certificates and the geo database.
+    /// Watches the files that a configuration names: certificates and the geo database. A watch that stands is kept, since
+    /// what happens between two watches is seen by neither.
     pub(super) fn watch_named_files(&mut self, config: &Config) {
         let default = match &config.tls.default {
             Some(DefaultCertificate::Files(file)) => Some(file),
             _ => None,
         };
         let pairs = config.tls.files.iter().chain(default);
-        let paths: Vec<PathBuf> =
+        let paths: BTreeSet<PathBuf> =
             pairs.flat_map(|file| [file.cert.clone(), file.key.clone()]).chain(config.geo.database.clone()).collect();
+        if self.named.as_ref().is_some_and(|(watched, _)| *watched == paths) {
+            return;
+        }
         self.named = None;
         if let (false, Some(events)) = (paths.is_empty(), self.events.clone()) {
-            let watch = causeway_config::watch(paths, move |changed| {
+            let watch = causeway_config::watch(paths.clone(), move |changed| {
                 // The control plane is gone only when the process is.
                 let _ = events.blocking_send(Event::Files(changed.to_vec()));
             });
-            self.named = kept(watch);
+            self.named = kept(watch).map(|watch| (paths, watch));
         }
     }
 }
@@ -117,10 +123,14 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Reads it now. Must not be called from within a runtime: it reads a file, and may wait.
+    /// Reads it now, and takes it if it is good and new. Must not be called from within a runtime: it reads a file, and may wait.
     pub fn reload(&self) {
+        // Held while reading and sending, so that of two readers the later one has the last word. A panic while it was held
+        // would have been in a comparison; what it holds is whole.
+        let mut current = self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match ConfigFile::read(&self.path, &self.home) {
-            Ok(parsed) => self.take(parsed),
+            Ok(parsed) if parsed.hash == current.hash => {}
+            Ok(parsed) => self.take(parsed, &mut current),
             Err(error) => {
                 self.metrics.reload(Reload::Config, ReloadResult::Error);
                 tracing::error!(path = %self.path.display(), "the new configuration is refused, and the old one serves on:\n{error}");
@@ -128,24 +138,27 @@ impl Reloader {
         }
     }
 
-    fn take(&self, parsed: Parsed) {
+    /// Reads it now, and every file that it names: what SIGHUP asks for. As [`reload`](Self::reload), not from a runtime.
+    pub fn reload_everything(&self) {
+        self.reload();
+        self.send(Event::Reread);
+    }
+
+    fn take(&self, parsed: Parsed, current: &mut Current) {
         let config = Arc::new(parsed.config);
-        {
-            // A panic while it was held would have been in a comparison; what it holds is whole.
-            let mut current = self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if current.hash == parsed.hash {
-                return;
-            }
-            for field in causeway_config::restart_needed(&current.config, &config) {
-                tracing::warn!("{field} changed, which takes effect with the next start of this process");
-            }
-            *current = Current { config: Arc::clone(&config), hash: parsed.hash };
+        for field in causeway_config::restart_needed(&current.config, &config) {
+            tracing::warn!("{field} changed, which takes effect with the next start of this process");
         }
+        *current = Current { config: Arc::clone(&config), hash: parsed.hash };
         self.metrics.reload(Reload::Config, ReloadResult::Ok);
         tracing::info!(hash = %parsed.hash, "configuration reloaded");
+        self.send(Event::Config(config));
+    }
+
+    fn send(&self, event: Event) {
         if let Some(events) = &self.events {
             // The control plane is gone only when the process is.
-            let _ = events.blocking_send(Event::Config(config));
+            let _ = events.blocking_send(event);
         }
     }
 }

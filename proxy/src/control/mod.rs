@@ -16,14 +16,14 @@ mod follow;
 mod sources;
 mod view;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use causeway_certs::{CertCell, CertError};
-use causeway_config::{ClusterId, Config};
+use causeway_config::{ClusterId, Config, ObjectName};
 use causeway_core::cluster::{ClusterState, Freshness};
 use causeway_core::{Diagnostic, Edge, Snapshot, compile, health, tick};
 use causeway_discovery::{Hub, Timing, Update, WantedSecrets};
@@ -46,6 +46,8 @@ enum Event {
     Config(Arc<Config>),
     /// A file that the configuration names may hold something else now.
     Files(Vec<PathBuf>),
+    /// Everything that the configuration names shall be read again.
+    Reread,
 }
 
 /// The control plane of one edge, before it runs.
@@ -123,6 +125,9 @@ impl Control {
     /// Runs until it is dropped.
     pub async fn run(mut self) {
         self.reconfigure();
+        // What changed between the first reading and the beginning of the watch.
+        let reloader = self.reloader();
+        tokio::task::spawn_blocking(move || reloader.reload());
         let mut ticks = tokio::time::interval(health::PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -156,14 +161,21 @@ impl Control {
                 self.certificates.forget_files();
                 self.publish();
             }
+            Event::Reread => {
+                self.load_geo();
+                self.certificates.forget_files();
+                self.publish();
+            }
         }
     }
 
     fn reconfigure(&mut self) {
         let sources: Vec<_> = self.config.clusters.iter().map(|c| (c.id.clone(), c.source.clone())).collect();
         self.hub.reconfigure(sources);
-        self.load_geo();
+        // First watch, then read, and no change is lost between.
         self.file.watch_named_files(&self.config);
+        self.certificates.forget_files();
+        self.load_geo();
     }
 
     fn load_geo(&self) {
@@ -177,8 +189,9 @@ impl Control {
         let Some(update) = &self.update else { return };
         let before = self.published.snapshot.load_full();
         let (snapshot, mut diagnostics) = compile(&self.config, &self.edge, &update.clusters, &before);
-        if self.want(&snapshot) {
-            self.certificates.asked(unix_now());
+        let asked = self.want(&snapshot);
+        if !asked.is_empty() {
+            self.certificates.asked(asked, unix_now());
         }
         let problems = self.certificates.rebuild(&self.config, &snapshot, &update.secrets, unix_now());
         match problems {
@@ -196,17 +209,21 @@ impl Control {
         self.note_home();
     }
 
-    /// Tells the sources which Secrets are needed, each in its own cluster; returns whether these are others than before.
-    fn want(&self, snapshot: &Snapshot) -> bool {
+    /// Tells the sources which Secrets are needed, each in its own cluster; returns the names that were not before.
+    fn want(&self, snapshot: &Snapshot) -> BTreeSet<ObjectName> {
         let mut wanted: BTreeSet<_> = snapshot.secrets.iter().map(|s| (s.cluster.clone(), s.secret.clone())).collect();
-        wanted.extend(certificates::default_secrets(&self.config));
+        wanted.extend(certificates::default_secrets(snapshot));
+        let mut asked = BTreeSet::new();
         self.wanted.send_if_modified(|current| {
             let changed = **current != wanted;
             if changed {
+                let before: BTreeSet<&ObjectName> = current.iter().map(|(_, name)| name).collect();
+                asked = wanted.iter().map(|(_, name)| name).filter(|name| !before.contains(name)).cloned().collect();
                 *current = Arc::new(wanted);
             }
             changed
-        })
+        });
+        asked
     }
 
     fn note_home(&mut self) {
@@ -232,15 +249,26 @@ fn snapshot_cell(config: &Arc<Config>) -> Arc<ArcSwap<Snapshot>> {
     Arc::new(ArcSwap::from_pointee(Snapshot::empty(Arc::clone(config))))
 }
 
+/// The most lines that one change of the diagnostics writes to the log, new and mended ones each: a cluster can hold tens of
+/// thousands of faulty objects.
+const LOGGED: usize = 50;
+
 /// Tells of faults that are new, and of those that are gone, each once.
 fn log_changes(before: &[Diagnostic], after: &[Diagnostic]) {
-    for new in after.iter().filter(|d| !before.contains(d)) {
-        match new.severity {
-            causeway_core::Severity::Error => tracing::error!("{new}"),
-            causeway_core::Severity::Warning => tracing::warn!("{new}"),
+    let (old, new): (HashSet<_>, HashSet<_>) = (before.iter().collect(), after.iter().collect());
+    let mut appeared = after.iter().filter(|d| !old.contains(d));
+    for diagnostic in appeared.by_ref().take(LOGGED) {
+        match diagnostic.severity {
+            causeway_core::Severity::Error => tracing::error!("{diagnostic}"),
+            causeway_core::Severity::Warning => tracing::warn!("{diagnostic}"),
         }
     }
-    for gone in before.iter().filter(|d| !after.contains(d)) {
-        tracing::info!("mended: {gone}");
+    let mut mended = before.iter().filter(|d| !new.contains(d));
+    for diagnostic in mended.by_ref().take(LOGGED) {
+        tracing::info!("mended: {diagnostic}");
+    }
+    let (more, less) = (appeared.count(), mended.count());
+    if more + less > 0 {
+        tracing::warn!("and {more} more faults, {less} more mended; /diagnostics on the admin port lists all");
     }
 }

@@ -43,6 +43,8 @@ impl Published {
             self.announce(&snapshot, diagnostics.len());
             self.snapshot.store(Arc::new(snapshot));
         }
+        let snapshot = self.snapshot.load();
+        self.metrics.snapshot(snapshot.generation, snapshot.routes.hosts.len(), diagnostics.len());
         self.diagnostics.store(Arc::new(diagnostics));
         self.clusters.store(Arc::new(clusters));
     }
@@ -52,7 +54,6 @@ impl Published {
         let clusters: Vec<_> = snapshot.clusters.iter().map(|c| c.id.clone()).collect();
         let names = snapshot.routes.hosts.iter().flat_map(|entry| entry.paths.iter().map(|(_, route)| Arc::clone(&route.label)));
         self.metrics.publish_routes(&clusters, names);
-        self.metrics.snapshot(snapshot.generation, snapshot.routes.hosts.len(), diagnostics);
         tracing::info!(
             generation = snapshot.generation,
             hosts = snapshot.routes.hosts.len(),

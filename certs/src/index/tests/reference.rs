@@ -21,12 +21,15 @@ fn pattern() -> impl Strategy<Value = &'static str> {
 fn an_offer() -> impl Strategy<Value = Offer> {
     let hosts = prop::option::of(prop::collection::vec(prop_oneof![8 => pattern(), 1 => Just("*")], 0..4));
     let names = prop::collection::btree_set(pattern(), 1..4);
-    (0..3_u32, 0..3_u32, hosts, names, prop::sample::select(BOUNDS.to_vec())).prop_map(|(source, rank, hosts, names, bounds)| {
+    let except = prop::collection::vec(pattern(), 0..3);
+    let bounds = prop::sample::select(BOUNDS.to_vec());
+    (0..3_u32, 0..3_u32, hosts, except, names, bounds).prop_map(|(source, rank, hosts, except, names, bounds)| {
         let names: Vec<_> = names.into_iter().collect();
         Offer {
             source: source.to_string(),
             rank,
             hosts: hosts.map_or(Allowed::Any, |hosts| allowed(&hosts)),
+            except: except.iter().map(|pattern| pattern.parse().unwrap()).collect(),
             certificate: Ok(cert_valid(&names, bounds.0, bounds.1)),
         }
     })
@@ -49,6 +52,8 @@ fn naive(offers: &[Offer], host: &str) -> Option<(Arc<Certificate>, Match)> {
             Allowed::Any => true,
             Allowed::Hosts(hosts) => hosts.iter().any(|pattern| is_for(&pattern.to_string(), host)),
         };
+        let excepted = offer.except.iter().any(|pattern| is_for(&pattern.to_string(), host));
+        let allowed = allowed && !excepted;
         let names = certificate.names().iter().map(ToString::to_string).filter(move |name| allowed && is_for(name, host));
         names.map(move |name| {
             let validity = certificate.validity();

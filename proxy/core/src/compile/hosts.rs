@@ -9,6 +9,7 @@ use super::claims::{Claims, Version, hosts, versions};
 use super::fleet::Fleet;
 use super::ingress::{Rules, Said, translate};
 use super::pools::Specs;
+use super::secrets::secrets;
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::policy::Policies;
 use crate::route::{HostEntry, HostTable, PathMatch, PathTable, Route, RouteTable};
@@ -163,60 +164,4 @@ fn fence_in(fleet: &Fleet<'_>, claims: &Claims<'_, '_>, by_host: &mut BTreeMap<H
         let rules = rules.iter().filter(|(_, route)| may(route)).cloned().collect();
         by_host.insert(host.clone(), rules);
     }
-}
-
-/// The Secrets that may serve, best first: by precedence of cluster, those that Ingresses name before those that the
-/// configuration names. A Secret serves only hosts that its namespace may route there.
-fn secrets(
-    fleet: &Fleet<'_>,
-    claims: &Claims<'_, '_>,
-    winners: &[Version<'_>],
-    policies: &Policies,
-    served: &BTreeMap<HostPattern, Rules>,
-) -> Vec<SecretUse> {
-    let here = |host: &HostPattern| !policies.of(host).tls.elsewhere;
-    let mut wanted: BTreeMap<ObjectName, BTreeSet<HostPattern>> = BTreeMap::new();
-    for version in winners {
-        for tls in &version.ingress.tls {
-            let Some(secret) = &tls.secret else { continue };
-            let all = || hosts(version.ingress).cloned().collect();
-            let named: Vec<HostPattern> = if tls.hosts.is_empty() { all() } else { tls.hosts.clone() };
-            let name = ObjectName::new(Arc::clone(&version.name.namespace), Arc::clone(secret));
-            wanted.entry(name).or_default().extend(named.into_iter().filter(here));
-        }
-    }
-    let mut uses = Vec::new();
-    for &cluster in &fleet.order {
-        let id = &fleet.cluster(cluster).id;
-        for (secret, hosts) in &wanted {
-            let scope = causeway_config::Scope::Fleet;
-            let hosts: Vec<_> =
-                hosts.iter().filter(|host| claims.check(cluster, &secret.namespace, host).is_ok()).cloned().collect();
-            if !hosts.is_empty() && fleet.meant_for_here(cluster, &secret.namespace, scope) {
-                uses.push(SecretUse { cluster: id.clone(), secret: secret.clone(), hosts });
-            }
-        }
-    }
-    let restricted = fleet.config.hosts.values().any(|policy| !policy.owners.is_empty());
-    let by_configuration = |cluster: usize, secret: &ObjectName| -> Vec<HostPattern> {
-        if restricted || fleet.cluster(cluster).may_serve.is_some() {
-            served
-                .keys()
-                .filter(|host| here(host) && claims.permitted(cluster, &secret.namespace, host).is_ok())
-                .cloned()
-                .collect()
-        } else {
-            vec![HostPattern::Any]
-        }
-    };
-    for &cluster in &fleet.order {
-        for secret in &fleet.config.tls.secrets {
-            uses.push(SecretUse {
-                cluster: fleet.cluster(cluster).id.clone(),
-                secret: secret.clone(),
-                hosts: by_configuration(cluster, secret),
-            });
-        }
-    }
-    uses
 }

@@ -11,6 +11,7 @@ mod hosts;
 mod ingress;
 mod policies;
 mod pools;
+mod secrets;
 
 #[cfg(test)]
 mod tests;

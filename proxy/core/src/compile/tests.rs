@@ -343,6 +343,32 @@ fn a_secret_serves_only_hosts_that_its_namespace_may_route_there() {
 }
 
 #[test]
+fn a_secret_never_serves_a_host_that_its_ingress_does_not_route_or_that_is_anothers() {
+    let mut world = world().shop([1, 1, 1]);
+    world.ingress(AWS, "bank/web", ingress(&[("bank.example.com", "/", "web")]));
+    let thief = |rules: &[(&str, &str, &str)], tls: &[&str]| {
+        let hosts = tls.iter().map(|h| h.parse().unwrap()).collect();
+        crate::cluster::Ingress { tls: vec![crate::cluster::IngressTls { hosts, secret: Some("evil".into()) }], ..ingress(rules) }
+    };
+    let uses = |world: &World| -> Vec<String> {
+        let uses = world.snapshot.secrets.iter().filter(|s| s.cluster == id("aws"));
+        uses.map(|s| format!("{} {:?} but {:?}", s.secret, s.hosts, s.except)).collect()
+    };
+    world
+        .ingress(AWS, "thief/web", thief(&[("mine.example.com", "/", "web")], &["*", "*.example.com", "bank.example.com"]))
+        .compile();
+    assert_eq!(uses(&world), [r#"thief/evil [Exact("mine.example.com")] but []"#]);
+    world.ingress(AWS, "thief/web", thief(&[("*.example.com", "/", "web")], &[])).compile();
+    assert_eq!(
+        uses(&world),
+        [r#"thief/evil [Wildcard("example.com")] but [Exact("bank.example.com"), Exact("www.example.com")]"#]
+    );
+    let catch_all = crate::cluster::Ingress { default_backend: Some(service_ref("web", 80)), ..thief(&[], &[]) };
+    world.ingress(AWS, "thief/web", catch_all).compile();
+    assert_eq!(uses(&world), [r#"thief/evil [Any] but [Exact("bank.example.com"), Exact("www.example.com")]"#]);
+}
+
+#[test]
 fn a_key_that_must_stay_inside_the_fence_is_not_asked_for_outside() {
     let mut world = world().shop([1, 1, 1]);
     let mut with_tls = ingress(&[("bank.example.com", "/", "web")]);

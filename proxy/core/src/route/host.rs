@@ -85,7 +85,13 @@ pub fn normal_host(authority: &str) -> Option<Cow<'_, str>> {
     }
     let host = host.strip_suffix('.').unwrap_or(host);
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':');
-    if host.is_empty() || host.len() > 253 || !host.bytes().all(plain) || host.starts_with('.') || host.contains("..") {
+    if host.is_empty()
+        || host.len() > 253
+        || !host.bytes().all(plain)
+        || host.starts_with('.')
+        || host.ends_with('.')
+        || host.contains("..")
+    {
         return None;
     }
     Some(if host.bytes().any(|b| b.is_ascii_uppercase()) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) })
@@ -141,6 +147,7 @@ mod tests {
             (".", None),
             (":80", None),
             ("a..b", None),
+            ("a..", None),
             ("a b", None),
             ("user@host", None),
             ("host:port", None),
