@@ -210,6 +210,7 @@ fn ingress(n: usize, size: Size) -> Ingress {
         scope: Scope::Fleet,
         created: 0,
         default_backend: None,
+        bare_hosts: Vec::new(),
         rules: vec![IngressRule { host, path: "/".into(), path_type: PathType::Prefix, backend: Ok(service) }],
         tls: Vec::new(),
     }

@@ -107,6 +107,7 @@ impl World {
             scope: Scope::Fleet,
             created: 0,
             default_backend: None,
+            bare_hosts: Vec::new(),
             rules: vec![rule],
             tls: Vec::new(),
         };

@@ -36,9 +36,13 @@ pub fn ingress(cluster: &ClusterId, object: v1::Ingress) -> Result<Translated, D
             })
             .ok()
     });
-    let mut rules = Vec::new();
-    for (index, rule) in spec.rules.unwrap_or_default().into_iter().enumerate() {
-        translate_rule(index, rule, default_backend.as_ref(), &mut rules, &mut report);
+    let (mut rules, mut bare_hosts) = (Vec::new(), Vec::new());
+    let said = spec.rules.unwrap_or_default();
+    if said.is_empty() {
+        bare_hosts.push(HostPattern::Any);
+    }
+    for (index, rule) in said.into_iter().enumerate() {
+        translate_rule(index, rule, default_backend.is_some(), (&mut rules, &mut bare_hosts), &mut report);
     }
     let tls = spec.tls.unwrap_or_default().into_iter().enumerate();
     let tls = tls.filter_map(|(index, entry)| translate_tls(index, entry, &mut report)).collect();
@@ -50,6 +54,7 @@ pub fn ingress(cluster: &ClusterId, object: v1::Ingress) -> Result<Translated, D
         created: object.metadata.creation_timestamp.map_or(0, |time| time.0.as_second()),
         default_backend,
         rules,
+        bare_hosts,
         tls,
     };
     Ok(Translated { key, object: Object::Ingress(Arc::new(ingress)), diagnostics: report.into_diagnostics() })
@@ -58,24 +63,22 @@ pub fn ingress(cluster: &ClusterId, object: v1::Ingress) -> Result<Translated, D
 fn translate_rule(
     index: usize,
     rule: v1::IngressRule,
-    default_backend: Option<&ServiceRef>,
-    rules: &mut Vec<IngressRule>,
+    default_backend: bool,
+    (rules, bare_hosts): (&mut Vec<IngressRule>, &mut Vec<HostPattern>),
     report: &mut Report<'_>,
 ) {
     let field = format!("spec.rules[{index}]");
     let Some(host) = host(rule.host.as_deref().unwrap_or_default(), || format!("{field}.host"), report) else { return };
     let Some(http) = rule.http else {
         // "If unspecified, the rule defaults to a http catch-all" (Ingress v1, spec.rules[].http): to the default backend.
-        match default_backend {
-            Some(service) => {
-                rules.push(IngressRule { host, path: "/".into(), path_type: PathType::Prefix, backend: Ok(service.clone()) });
-            }
-            None => report.warning(
+        if !default_backend {
+            report.warning(
                 format_args!("{field}.http"),
                 "is missing, and there is no default backend that the host could go to",
                 "write paths, or `spec.defaultBackend`",
-            ),
+            );
         }
+        bare_hosts.push(host);
         return;
     };
     if http.paths.is_empty() {

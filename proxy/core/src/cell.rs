@@ -19,6 +19,9 @@ pub const FAILURE_PENALTY: Duration = Duration::from_secs(1);
 /// How long a newly ready endpoint takes to get its full part (slow start).
 pub const SLOW_START: Duration = Duration::from_secs(10);
 
+/// Gateway failures in a row after which an endpoint is ejected (Envoy's default).
+pub const EJECT_AFTER: u32 = 5;
+
 /// How long an endpoint may be unready before it counts as missing capacity rather than as still starting.
 pub const STARTING: Duration = Duration::from_mins(5);
 
@@ -49,7 +52,7 @@ impl Average {
         let new = if peak && observed > old {
             observed
         } else {
-            let keep = self.remembered(now).min(0.99);
+            let keep = self.remembered(now);
             old * keep + observed * (1.0 - keep)
         };
         self.seconds.store(new.to_bits(), Relaxed);
@@ -119,11 +122,25 @@ impl EndpointCell {
         self.ejected_until.load(Relaxed) > now.0
     }
 
-    /// Takes it out of rotation. `base` is multiplied by how often this has happened, up to `max`.
+    /// Takes it out of rotation. `base` is multiplied by how often this has happened, up to `max`; as long as that without an
+    /// ejection, and the counting begins anew.
     pub(crate) fn eject(&self, now: Nanos, base: Duration, max: Duration) {
+        if now.since(Nanos(self.ejected_until.load(Relaxed))) > max {
+            self.ejections.store(0, Relaxed);
+        }
         let times = self.ejections.fetch_add(1, Relaxed).saturating_add(1);
         self.ejected_until.store(now.after((base * times).min(max)).0, Relaxed);
+        self.forgive();
+    }
+
+    /// Forgets failures: those of requests that were on their way when it was ejected say nothing new.
+    pub(crate) fn forgive(&self) {
         self.consecutive_failures.store(0, Relaxed);
+    }
+
+    /// Whether it has failed often enough in a row to be ejected.
+    pub(crate) fn failing(&self) -> bool {
+        self.consecutive_failures() >= EJECT_AFTER
     }
 
     /// Notes what the cluster says of its readiness; called by every tick.
@@ -154,7 +171,7 @@ impl EndpointCell {
 
     /// Whether time alone would change what a tick makes of it.
     pub(crate) fn unsettled(&self, now: Nanos) -> bool {
-        self.ejected(now) || self.consecutive_failures() > 0 || (self.unready_since.load(Relaxed) != NEVER && !self.counts(now))
+        self.ejected(now) || self.failing() || (self.unready_since.load(Relaxed) != NEVER && !self.counts(now))
     }
 }
 
@@ -166,7 +183,15 @@ pub struct ClusterCell {
     weighed_at: AtomicU64,
     down: AtomicBool,
     recovering_since: AtomicU64,
+    dark_until: AtomicU64,
+    darkened: AtomicU32,
+    /// Whether something was learned since the last tick.
+    touched: AtomicBool,
 }
+
+/// How long a cluster where nothing answers is left alone before it is tried again; the n-th time in a row n times this, up to
+/// the maximum.
+pub const DARK: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
 /// How long a cluster that comes back takes to get its full part, and the part it begins with.
 pub const RECOVERY: (Duration, f64) = (Duration::from_secs(30), 0.1);
@@ -180,6 +205,9 @@ impl ClusterCell {
             weighed_at: AtomicU64::new(0),
             down: AtomicBool::new(false),
             recovering_since: AtomicU64::new(NEVER),
+            dark_until: AtomicU64::new(0),
+            darkened: AtomicU32::new(0),
+            touched: AtomicBool::new(false),
         }
     }
 
@@ -207,7 +235,10 @@ impl ClusterCell {
     /// while it recovers. A cluster that was never seen down begins with all of it.
     pub(crate) fn note_capacity(&self, any_ready: bool, was_there: bool, now: Nanos) -> f64 {
         if !any_ready {
-            self.down.store(was_there, Relaxed);
+            // Remembered while its pods are replaced, when for a while there are none at all.
+            if was_there {
+                self.down.store(true, Relaxed);
+            }
             self.recovering_since.store(NEVER, Relaxed);
             return 0.0;
         }
@@ -227,9 +258,32 @@ impl ClusterCell {
         }
     }
 
+    /// Whether the cluster is left alone since nothing in it answered.
+    pub fn dark(&self, now: Nanos) -> bool {
+        self.dark_until.load(Relaxed) > now.0
+    }
+
+    /// Nothing in it answers: leaves it alone for a while, longer each time that this happens without an answer in between.
+    pub(crate) fn darken(&self, now: Nanos) {
+        let (base, max) = DARK;
+        let times = self.darkened.fetch_add(1, Relaxed).saturating_add(1);
+        self.dark_until.store(now.after((base * times).min(max)).0, Relaxed);
+    }
+
+    /// Whether something was learned since this was asked last.
+    pub(crate) fn take_touched(&self) -> bool {
+        self.touched.load(Relaxed) && self.touched.swap(false, Relaxed)
+    }
+
     /// Whether time alone would change what a tick makes of it.
-    pub(crate) fn unsettled(&self) -> bool {
-        self.recovering_since.load(Relaxed) != NEVER
+    pub(crate) fn unsettled(&self, now: Nanos) -> bool {
+        self.recovering_since.load(Relaxed) != NEVER || self.dark(now)
+    }
+
+    fn touch(&self) {
+        if !self.touched.load(Relaxed) {
+            self.touched.store(true, Relaxed);
+        }
     }
 }
 
@@ -255,6 +309,10 @@ impl Attempt {
     /// Response headers came. 502, 503 and 504 are gateway failures and count towards ejection; any 5xx costs latency.
     pub fn answered(&self, status: u16, now: Nanos) {
         let took = now.since(self.started);
+        self.cluster.touch();
+        if !(502..=504).contains(&status) {
+            self.cluster.darkened.store(0, Relaxed);
+        }
         match status {
             502..=504 => self.gateway_failure(took, now),
             500.. => {
@@ -275,6 +333,7 @@ impl Attempt {
     }
 
     fn gateway_failure(&self, took: Duration, now: Nanos) {
+        self.cluster.touch();
         self.endpoint.consecutive_failures.fetch_add(1, Relaxed);
         self.endpoint.latency.observe(took + FAILURE_PENALTY, now, true);
     }
@@ -357,6 +416,35 @@ mod tests {
     }
 
     #[test]
+    fn a_recovering_cluster_ramps_even_when_its_pods_were_replaced_meanwhile() {
+        let cell = ClusterCell::new(ms(30));
+        cell.note_capacity(true, true, at(0.0));
+        cell.note_capacity(false, true, at(1.0));
+        cell.note_capacity(false, false, at(2.0));
+        assert_eq!(cell.note_capacity(true, true, at(3.0)), 0.1);
+    }
+
+    #[test]
+    fn after_a_quiet_time_ejections_begin_short_again() {
+        let cell = EndpointCell::new(ms(30));
+        for second in [0.0, 100.0, 1000.0] {
+            cell.eject(at(second), ms(30_000), ms(300_000));
+        }
+        assert!(cell.ejected(at(1029.0)) && !cell.ejected(at(1031.0)));
+    }
+
+    #[test]
+    fn an_average_forgets_with_time_and_not_with_the_number_of_observations() {
+        let cell = Arc::new(EndpointCell::new(ms(30)));
+        attempt(&cell, at(0.0)).answered(500, at(1.0));
+        for i in 0..1000 {
+            let now = at(1.0 + f64::from(i) / 1000.0);
+            attempt(&cell, now).answered(200, now.after(ms(1)));
+        }
+        assert!(cell.latency(at(2.0)) > 1.5, "a second is a tenth of the decay: {}", cell.latency(at(2.0)));
+    }
+
+    #[test]
     fn a_recovering_cluster_ramps_from_a_tenth_over_thirty_seconds() {
         let cell = ClusterCell::new(ms(30));
         assert_eq!(cell.note_capacity(true, true, at(0.0)), 1.0, "never seen down: no ramp");
@@ -364,7 +452,7 @@ mod tests {
         assert_eq!(cell.note_capacity(true, true, at(2.0)), 0.1);
         assert!((cell.note_capacity(true, true, at(17.0)) - 0.55).abs() < 1e-9);
         assert_eq!(cell.note_capacity(true, true, at(32.0)), 1.0);
-        assert!(!cell.unsettled());
+        assert!(!cell.unsettled(at(32.0)));
     }
 
     #[test]
@@ -380,7 +468,7 @@ mod tests {
         let cell = EndpointCell::new(ms(30));
         cell.eject(at(0.0), ms(30_000), ms(50_000));
         assert!(cell.ejected(at(29.0)) && !cell.ejected(at(31.0)));
-        cell.eject(at(100.0), ms(30_000), ms(50_000));
-        assert!(cell.ejected(at(149.0)) && !cell.ejected(at(151.0)));
+        cell.eject(at(60.0), ms(30_000), ms(50_000));
+        assert!(cell.ejected(at(109.0)) && !cell.ejected(at(111.0)));
     }
 }

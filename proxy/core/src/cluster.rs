@@ -140,6 +140,8 @@ pub struct Ingress {
     pub default_backend: Option<ServiceRef>,
     /// `spec.rules[].http.paths[]`, one after the other.
     pub rules: Vec<IngressRule>,
+    /// Hosts that only the default backend serves: those of rules without `http`; any host where there are no rules at all.
+    pub bare_hosts: Vec<HostPattern>,
     /// `spec.tls[]`.
     pub tls: Vec<IngressTls>,
 }
@@ -168,7 +170,7 @@ pub enum PathType {
 }
 
 /// A Service of the Ingress's own namespace, and one of its ports.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Hash)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceRef {
     /// The Service.
@@ -178,7 +180,7 @@ pub struct ServiceRef {
 }
 
 /// A port by number or by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Hash)]
 #[serde(rename_all = "camelCase")]
 pub enum PortRef {
     /// `port.number`
@@ -207,6 +209,13 @@ pub struct IngressClass {
     pub default: bool,
 }
 
+const METADATA_V6: [[u16; 8]; 4] = [
+    [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254],
+    [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23],
+    [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254],
+    [0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe],
+];
+
 /// Whether an address is one that no pod can have: see [`compile`](crate::compile()) for what is done about it.
 pub fn forbidden_range(address: IpAddr) -> Option<&'static str> {
     match address.to_canonical() {
@@ -217,8 +226,8 @@ pub fn forbidden_range(address: IpAddr) -> Option<&'static str> {
         // Azure's WireServer and Alibaba's metadata server are the two that hide outside the link-local range.
         IpAddr::V4(a) if matches!(a.octets(), [168, 63, 129, 16] | [100, 100, 100, 200]) => Some("a cloud's metadata server"),
         IpAddr::V6(a) if a.is_unicast_link_local() => Some("link-local, where clouds keep their metadata servers"),
-        // EC2's instance metadata service over IPv6.
-        IpAddr::V6(a) if a.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => Some("a cloud's metadata server"),
+        // Metadata servers with an address in IPv6's private range: EC2's and EKS's, Google's, Oracle's.
+        IpAddr::V6(a) if METADATA_V6.contains(&a.segments()) => Some("a cloud's metadata server"),
         _ => None,
     }
 }

@@ -104,7 +104,7 @@ pub fn explain(snapshot: &Snapshot, head: RequestHead<'_>, location: Option<&Loc
         host: head.host.into(),
         path: head.path.into(),
         location: location.cloned(),
-        home: snapshot.home().id.clone(),
+        home: snapshot.home().clone(),
         decision,
         refused,
     }

@@ -15,9 +15,6 @@ use crate::time::Nanos;
 /// How often to tick.
 pub const PERIOD: Duration = Duration::from_millis(100);
 
-/// Gateway failures in a row after which an endpoint is ejected (Envoy's default).
-pub const EJECT_AFTER: u32 = 5;
-
 /// The first ejection's length; the n-th takes n times this, up to the maximum.
 pub const EJECTION: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(5));
 
@@ -27,7 +24,8 @@ pub const EJECT_AT_MOST: f64 = 0.5;
 /// Brings every pool's share table up to date.
 pub fn tick(snapshot: &Snapshot, now: Nanos) {
     for pool in &snapshot.pools {
-        let touched = pool.touched.swap(false, Relaxed);
+        // Every member is asked, since asking clears what it says.
+        let touched = pool.members.iter().filter(|member| member.cell.take_touched()).count() > 0;
         if touched || !pool.settled.load(Relaxed) {
             refresh(pool, &snapshot.clusters, now);
         }
@@ -43,13 +41,22 @@ fn refresh(pool: &Pool, clusters: &[ClusterInfo], now: Nanos) {
         .map(|(member, cluster)| {
             eject(member, now);
             let capacity = capacity(member, cluster, now);
-            settled &= !member.cell.unsettled() && member.endpoints.iter().all(|e| !e.cell.unsettled(now));
+            settled &= !member.cell.unsettled(now) && member.endpoints.iter().all(|e| !e.cell.unsettled(now));
             capacity
         })
         .collect();
+    // Clusters that shall take nothing new, while others can.
+    let willing: Vec<Capacity> = capacity
+        .iter()
+        .zip(clusters)
+        .map(|(&capacity, cluster)| if cluster.willing() { capacity } else { Capacity::default() })
+        .collect();
     let mut out = vec![0.0; capacity.len()];
     for (row, tiers) in pool.shares.rows.iter().enumerate() {
-        shares(tiers, &capacity, &mut out);
+        shares(tiers, &willing, &mut out);
+        if out.iter().all(|share| *share <= 0.0) {
+            shares(tiers, &capacity, &mut out);
+        }
         pool.shares.write(row, &out);
     }
     pool.settled.store(settled, Relaxed);
@@ -62,24 +69,38 @@ fn capacity(member: &Member, cluster: &ClusterInfo, now: Nanos) -> Capacity {
         ready += u32::from(endpoint.ready && !endpoint.cell.ejected(now));
         total += u32::from(endpoint.cell.counts(now));
     }
-    let ramp = member.cell.note_capacity(ready > 0, total > 0, now);
-    if cluster.weight <= 0.0 {
-        return Capacity::default();
+    if member.cell.dark(now) {
+        ready = 0;
     }
+    let ramp = member.cell.note_capacity(ready > 0, total > 0, now);
     let ready = f64::from(ready) * ramp;
-    let weight = member.cell.smooth_weight(ready / member.cell.latency(now), now) * cluster.weight;
+    let weight = if cluster.weight > 0.0 { cluster.weight } else { 1.0 };
+    let weight = member.cell.smooth_weight(ready / member.cell.latency(now), now) * weight;
     Capacity { ready, total: f64::from(total), weight }
 }
 
+/// Takes failing endpoints out of rotation, at most half of them; and where nothing answers at all, the whole cluster for a
+/// moment. The one protects against a bad pod, the other against a dark cloud, and only the first needs a limit: requests that
+/// a dark cloud does not get are served by the next.
 fn eject(member: &Member, now: Nanos) {
-    let failing = || member.endpoints.iter().filter(|e| e.cell.consecutive_failures() >= EJECT_AFTER);
-    if failing().next().is_none() {
+    let in_rotation = || member.endpoints.iter().filter(|e| e.ready && !e.terminating);
+    for endpoint in in_rotation().filter(|e| e.cell.ejected(now)) {
+        endpoint.cell.forgive();
+    }
+    let failing = in_rotation().filter(|e| e.cell.failing()).count();
+    if failing == 0 {
         return;
     }
-    let ejected = member.endpoints.iter().filter(|e| e.cell.ejected(now)).count();
-    let limit = (member.endpoints.len() as f64 * EJECT_AT_MOST) as usize;
+    let ejected = in_rotation().filter(|e| e.cell.ejected(now)).count();
+    let all = in_rotation().count();
+    if failing + ejected == all {
+        member.cell.darken(now);
+        in_rotation().for_each(|e| e.cell.forgive());
+        return;
+    }
+    let limit = (all as f64 * EJECT_AT_MOST) as usize;
     let (base, max) = EJECTION;
-    for endpoint in failing().take(limit.saturating_sub(ejected)) {
+    for endpoint in in_rotation().filter(|e| e.cell.failing()).take(limit.saturating_sub(ejected)) {
         endpoint.cell.eject(now, base, max);
     }
 }

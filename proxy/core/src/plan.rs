@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use causeway_config::ClusterId;
+use causeway_config::{ClusterId, ClusterState as State};
 use serde::Serialize;
 
 use crate::cell::{Attempt, EndpointCell};
@@ -11,7 +11,7 @@ use crate::geo::{Location, Rule};
 use crate::policy::Policy;
 use crate::pool::{Member, Pool};
 use crate::route::{PathMatch, Route};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ClusterInfo, Snapshot};
 use crate::time::Nanos;
 
 /// What of a request decides where it goes.
@@ -27,8 +27,8 @@ pub struct RequestHead<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Refusal {
-    /// The home cluster has not been read yet, so that nothing can be said of any host. Answered 503.
-    #[error("this edge is starting")]
+    /// No route names the host, but some cluster has not been read yet, and may have one. Answered 503.
+    #[error("no route for this host so far, and not every cluster has been read yet")]
     Starting,
     /// No route names the host. Answered 404.
     #[error("no route for this host")]
@@ -53,7 +53,7 @@ pub struct Plan {
     pub policy: Arc<Policy>,
     /// The row of the share table for this client, and the rule that chose it.
     pub row: (usize, Rule),
-    clusters: Arc<[crate::snapshot::ClusterInfo]>,
+    clusters: Arc<[ClusterInfo]>,
     rng: fastrand::Rng,
     tried: Tried,
 }
@@ -81,8 +81,10 @@ pub fn plan(snapshot: &Snapshot, head: RequestHead<'_>, location: Option<&Locati
     })
 }
 
+/// Whether a cluster that might know the host has not been read yet.
 fn starting(snapshot: &Snapshot) -> bool {
-    snapshot.clusters.get(snapshot.home).is_none_or(|home| home.freshness == Freshness::Syncing)
+    let unread = |cluster: &ClusterInfo| cluster.freshness == Freshness::Syncing && cluster.state != State::Off;
+    snapshot.clusters.is_empty() || snapshot.clusters.iter().any(unread)
 }
 
 /// The rule of a host and path, for tools that explain.
@@ -169,7 +171,6 @@ impl Plan {
         if self.tried.count == MOST {
             return None;
         }
-        self.pool.touch();
         let (cluster, endpoint, step) = if self.tried.count == 0 { self.first(now) } else { self.another(now) }?;
         self.tried.push(cluster, endpoint);
         let member = &self.pool.members[cluster];

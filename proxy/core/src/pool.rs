@@ -48,6 +48,8 @@ pub enum Absence {
     NotShared,
     /// The cluster is off.
     Off,
+    /// Its Service speaks another protocol there than the pool.
+    OtherProtocol,
     /// Its pods cannot be reached from here.
     Unreachable,
 }
@@ -58,6 +60,7 @@ impl std::fmt::Display for Absence {
             Self::NoService => "it has no such Service or port",
             Self::NotShared => "its Service is not shared with other clusters",
             Self::Off => "it is off",
+            Self::OtherProtocol => "its Service speaks another protocol",
             Self::Unreachable => "its pods cannot be reached from here",
         })
     }
@@ -73,9 +76,7 @@ pub struct Pool {
     /// Endpoints that were refused.
     pub(crate) refused: Vec<Diagnostic>,
     pub(crate) shares: Shares,
-    /// Whether a request used it since the last tick.
-    pub(crate) touched: AtomicBool,
-    /// Whether the next tick could find nothing new: no request, no ramp, no ejection.
+    /// Whether time alone changes nothing: no ramp, no ejection.
     pub(crate) settled: AtomicBool,
 }
 
@@ -142,12 +143,5 @@ impl Pool {
     /// The share table.
     pub fn shares(&self) -> &Shares {
         &self.shares
-    }
-
-    /// Tells the next tick that measurements have changed. Reads first: most requests find it said.
-    pub(crate) fn touch(&self) {
-        if !self.touched.load(Relaxed) {
-            self.touched.store(true, Relaxed);
-        }
     }
 }

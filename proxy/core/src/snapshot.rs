@@ -61,6 +61,13 @@ pub struct ClusterInfo {
     pub distance_ms: f64,
 }
 
+impl ClusterInfo {
+    /// Whether it takes new requests while other clusters could: it neither drains nor has a weight of 0.
+    pub(crate) fn willing(&self) -> bool {
+        self.state == State::Active && self.weight > 0.0
+    }
+}
+
 /// A Secret that may serve certificates, and for which hosts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SecretUse {
@@ -93,9 +100,9 @@ impl Snapshot {
         }
     }
 
-    /// The home cluster.
-    pub fn home(&self) -> &ClusterInfo {
-        &self.clusters[self.home]
+    /// The name of the home cluster; before anything was compiled, of the configuration's first.
+    pub fn home(&self) -> &ClusterId {
+        self.clusters.get(self.home).map_or_else(|| &self.config.clusters[0].id, |home| &home.id)
     }
 
     /// Whether both would decide everything alike, so that the newer need not be published.

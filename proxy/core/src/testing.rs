@@ -111,6 +111,7 @@ pub(crate) fn ingress(rules: &[(&str, &str, &str)]) -> Ingress {
         scope: Scope::Fleet,
         created: 0,
         default_backend: None,
+        bare_hosts: Vec::new(),
         rules: rules.iter().map(rule).collect(),
         tls: Vec::new(),
     }

@@ -122,7 +122,7 @@ pub fn view(snapshot: &Snapshot, now: Nanos) -> SnapshotView {
     let pool = |pool: &std::sync::Arc<Pool>| (pool.spec.key.to_string(), pool_view(snapshot, pool, now));
     SnapshotView {
         generation: snapshot.generation,
-        home: snapshot.clusters.get(snapshot.home).map_or_else(|| snapshot.config.clusters[0].id.clone(), |home| home.id.clone()),
+        home: snapshot.home().clone(),
         clusters: snapshot.clusters.to_vec(),
         routes: routes(snapshot),
         pools: snapshot.pools.iter().map(pool).collect(),

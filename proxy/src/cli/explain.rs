@@ -61,7 +61,7 @@ impl Explain {
         let offline = self.fleet.offline()?;
         let clock = Clock::start();
         let locator = Arc::new(LocatorCell::default());
-        let metrics = Metrics::new(&offline.snapshot.home().id, std::time::SystemTime::now());
+        let metrics = Metrics::new(offline.snapshot.home(), std::time::SystemTime::now());
         locator.apply(&offline.config.geo, &metrics)?;
         match explain_request(&offline.snapshot, &locator, query, clock, self.seed) {
             Some(explanation) => Ok(json!(explanation)),

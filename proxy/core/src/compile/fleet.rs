@@ -120,5 +120,5 @@ fn distance_ms(config: &Config, home: usize, cluster: usize) -> f64 {
 }
 
 /// Whether plain HTTP may go there.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plaintext(pub(super) bool);

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use causeway_config::HostPattern;
 
-use super::claims::{Claims, Version, hosts};
+use super::claims::Claims;
 use super::fleet::Fleet;
 use super::pools::Specs;
+use super::versions::{Version, Winner};
 use crate::cluster::{PathType, ServiceRef};
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::route::{Backend, PathMatch, Route};
@@ -25,32 +26,22 @@ pub(super) struct Said {
 
 pub(super) fn translate(
     fleet: &Fleet<'_>,
-    version: &Version<'_>,
+    winner: &Winner<'_>,
     claims: &Claims<'_, '_>,
     specs: &mut Specs<'_, '_>,
     by_host: &mut HashMap<HostPattern, Said>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let namespace = &version.name.namespace;
+    let Winner { version, hosts } = winner;
     let mut accepted = BTreeSet::new();
-    let claimed: BTreeSet<&HostPattern> = hosts(version.ingress).collect();
-    for host in claimed {
-        match claims.check(version.cluster, namespace, host) {
+    for &host in hosts {
+        match claims.check(version.cluster, &version.name.namespace, host) {
             Ok(()) => drop(accepted.insert(host)),
-            Err(refused) => {
-                let (problem, remedy) = refused.explain(host, fleet.cluster(version.cluster).id.as_str(), namespace);
-                diagnostics.push(version.complaint(
-                    fleet,
-                    Severity::Error,
-                    &format!("spec.rules (host {host})"),
-                    problem,
-                    remedy,
-                ));
-            }
+            Err(refused) => diagnostics.push(version.refusal(fleet, host, &refused)),
         }
     }
 
-    let mut routes = Routes { fleet, version, specs, diagnostics, made: Vec::new() };
+    let mut routes = Routes { fleet, version, specs, diagnostics, made: HashMap::new() };
     for rule in version.ingress.rules.iter().filter(|rule| accepted.contains(&rule.host)) {
         let path = match rule.path_type {
             PathType::Exact => PathMatch::exact(&rule.path),
@@ -74,14 +65,14 @@ struct Routes<'r, 'f, 's, 'a> {
     version: &'r Version<'r>,
     specs: &'r mut Specs<'s, 'a>,
     diagnostics: &'r mut Vec<Diagnostic>,
-    made: Vec<(ServiceRef, Arc<Route>)>,
+    made: HashMap<ServiceRef, Arc<Route>>,
 }
 
 impl Routes<'_, '_, '_, '_> {
     /// The route to `backend`, which stands at `field`.
     fn to(&mut self, backend: Result<&ServiceRef, &Arc<str>>, field: impl FnOnce() -> String) -> Arc<Route> {
         if let Ok(backend) = backend
-            && let Some((_, route)) = self.made.iter().find(|(made, _)| made == backend)
+            && let Some(route) = self.made.get(backend)
         {
             return Arc::clone(route);
         }
@@ -99,7 +90,7 @@ impl Routes<'_, '_, '_, '_> {
             backends: Box::new([Backend { weight: 1, target }]),
         });
         if let Ok(backend) = backend {
-            self.made.push((backend.clone(), Arc::clone(&route)));
+            self.made.insert(backend.clone(), Arc::clone(&route));
         }
         route
     }

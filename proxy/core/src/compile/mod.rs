@@ -12,6 +12,7 @@ mod ingress;
 mod policies;
 mod pools;
 mod secrets;
+mod versions;
 
 #[cfg(test)]
 mod tests;

@@ -76,18 +76,19 @@ fn indices(fleet: &Fleet<'_>, tiers: &Tiers) -> Vec<Vec<usize>> {
     tiers.iter().map(|tier| tier.iter().filter_map(index).collect()).collect()
 }
 
-/// A complete row: the named tiers, then everybody else nearest first, then the draining; only clusters that are on and
+/// A complete row: the named tiers, then everybody else nearest first, then those that drain or have no weight; only clusters that are on and
 /// inside the fence.
 fn row(fleet: &Fleet<'_>, mut tiers: Vec<Vec<usize>>, fence: Option<&[ClusterId]>) -> Row {
     let named: Vec<usize> = tiers.iter().flatten().copied().collect();
     let rest = fleet.order.iter().copied().filter(|c| !named.contains(c)).collect();
     tiers.extend(nearest(fleet, rest));
-    let state = |&c: &usize| fleet.cluster(c).state;
-    let draining = tiers.iter().flatten().copied().filter(|c| state(c) == State::Drain).collect();
+    let off = |&c: &usize| fleet.cluster(c).state == State::Off;
+    let willing = |&c: &usize| fleet.cluster(c).state == State::Active && fleet.cluster(c).weight > 0.0;
+    let unwilling = tiers.iter().flatten().copied().filter(|c| !willing(c) && !off(c)).collect();
     for tier in &mut tiers {
-        tier.retain(|c| state(c) == State::Active);
+        tier.retain(willing);
     }
-    tiers.push(draining);
+    tiers.push(unwilling);
     // What must stay inside a fence does not cross between clouds in plaintext either.
     let allowed = |c: &usize| fence.is_none_or(|fence| fence.contains(&fleet.cluster(*c).id) && !fleet.crosses_in_plaintext(*c));
     let inside = tiers.into_iter().map(|tier| tier.into_iter().filter(allowed).collect::<Box<[usize]>>());

@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicBool;
 
 use causeway_config::{ClusterState as State, ObjectName};
 
-use super::claims::Version;
 use super::fleet::{Fleet, Plaintext};
+use super::versions::Version;
 use crate::cell::{ClusterCell, EndpointCell};
 use crate::cluster::{AppProtocol, Endpoints, PortRef, Service, ServiceRef, forbidden_range};
 use crate::diagnostics::{Diagnostic, Severity};
@@ -111,14 +111,24 @@ impl<'f, 'a> Specs<'f, 'a> {
         let protocol = in_order.filter_map(|c| ports[c].as_ref().ok()).map(|p| p.protocol).next().unwrap_or_default();
         let mut drifts = Vec::new();
         for (cluster, service) in services.iter().enumerate() {
-            let (field, problem) = match (&ports[cluster], service) {
+            const SAME: &str = "apply the same Service to every cluster";
+            let in_clear = self.fleet.reach(cluster) == Some(Plaintext(false)) && protocol != AppProtocol::Https;
+            let (field, problem, remedy) = match (&ports[cluster], service) {
                 (Ok(port), _) if port.protocol != protocol => {
-                    ("spec.ports", format!("port {} speaks {:?} here, and {protocol:?} elsewhere", key.port, port.protocol))
+                    let (here, number) = (port.protocol, key.port);
+                    let problem =
+                        format!("port {number} speaks {here:?} here, and {protocol:?} elsewhere: its endpoints take no part");
+                    ("spec.ports", problem, SAME)
+                }
+                (Ok(_), _) if in_clear => {
+                    let problem = "its backends speak no TLS, and `reach: direct` crosses between clouds only with it";
+                    let remedy = "serve TLS (`appProtocol: https`), or set `plaintext: true` in the configuration";
+                    ("spec.ports", problem.to_owned(), remedy)
                 }
                 (Err(_), Ok(service)) if service.external_name => {
-                    ("spec.type", "it is of type ExternalName here, and has endpoints elsewhere".to_owned())
+                    ("spec.type", "it is of type ExternalName here, and has endpoints elsewhere".to_owned(), SAME)
                 }
-                (Err(_), Ok(_)) => ("spec.ports", format!("it has no port {} here, which it has elsewhere", key.port)),
+                (Err(_), Ok(_)) => ("spec.ports", format!("it has no port {} here, which it has elsewhere", key.port), SAME),
                 _ => continue,
             };
             drifts.push(Diagnostic {
@@ -127,13 +137,14 @@ impl<'f, 'a> Specs<'f, 'a> {
                 object: format!("Service {}", key.service),
                 field: field.into(),
                 problem,
-                remedy: "apply the same Service to every cluster".into(),
+                remedy: remedy.into(),
             });
         }
         let clusters = ports
             .into_iter()
             .enumerate()
             .map(|(c, port)| match (port, self.fleet.reach(c)) {
+                (Ok(port), _) if port.protocol != protocol => Err(Absence::OtherProtocol),
                 (Ok(port), Some(Plaintext(plaintext))) if plaintext || protocol == AppProtocol::Https => {
                     Ok(Arc::clone(&port.name))
                 }
@@ -229,7 +240,6 @@ impl Builder<'_, '_> {
             members,
             refused,
             shares: Shares::new(Arc::clone(self.rows), clusters),
-            touched: AtomicBool::new(true),
             settled: AtomicBool::new(false),
         }
     }
@@ -299,7 +309,11 @@ impl Builder<'_, '_> {
 
     fn is_own_listener(&self, ip: IpAddr, port: u16) -> bool {
         let own = |ip: IpAddr| ip.is_loopback() || self.fleet.edge.addresses.contains(&ip);
-        self.fleet.edge.listeners.iter().any(|l| l.port() == port && (l.ip() == ip || (l.ip().is_unspecified() && own(ip))))
+        self.fleet
+            .edge
+            .listeners
+            .iter()
+            .any(|l| l.port() == port && (l.ip().to_canonical() == ip || (l.ip().is_unspecified() && own(ip))))
     }
 }
 

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use causeway_config::{HostPattern, ObjectName, Scope};
 
-use super::claims::{Claims, Version, hosts};
+use super::claims::{Claims, permitted};
 use super::fleet::Fleet;
 use super::ingress::Rules;
+use super::versions::Winner;
 use crate::policy::Policies;
 use crate::snapshot::SecretUse;
 
@@ -19,7 +20,7 @@ use crate::snapshot::SecretUse;
 pub(super) fn secrets(
     fleet: &Fleet<'_>,
     claims: &Claims<'_, '_>,
-    winners: &[Version<'_>],
+    winners: &[Winner<'_>],
     policies: &Policies,
     served: &BTreeMap<HostPattern, Rules>,
 ) -> Vec<SecretUse> {
@@ -44,7 +45,7 @@ pub(super) fn secrets(
             }
             // The configuration's own word: it needs no Ingress, and gives way to `owners` and `mayServe` alone.
             let hosts = fleet.cluster(cluster).may_serve.clone().unwrap_or_else(|| vec![HostPattern::Any]);
-            let may = |host: &HostPattern| here(host) && claims.permitted(cluster, &secret.namespace, host).is_ok();
+            let may = |host: &HostPattern| here(host) && permitted(fleet, cluster, &secret.namespace, host).is_ok();
             let except = known.below(&hosts, |host| !may(host));
             uses.push(SecretUse { cluster: fleet.cluster(cluster).id.clone(), secret: secret.clone(), hosts, except });
         }
@@ -53,9 +54,9 @@ pub(super) fn secrets(
 }
 
 /// The Secrets that Ingresses name, each with those of its hosts that the Ingress routes.
-fn wanted(winners: &[Version<'_>]) -> BTreeMap<ObjectName, BTreeSet<HostPattern>> {
+fn wanted(winners: &[Winner<'_>]) -> BTreeMap<ObjectName, BTreeSet<HostPattern>> {
     let mut wanted: BTreeMap<ObjectName, BTreeSet<HostPattern>> = BTreeMap::new();
-    for version in winners {
+    for Winner { version, hosts } in winners {
         for tls in &version.ingress.tls {
             let Some(secret) = &tls.secret else { continue };
             let name = ObjectName::new(Arc::clone(&version.name.namespace), Arc::clone(secret));
@@ -69,7 +70,7 @@ fn wanted(winners: &[Version<'_>]) -> BTreeMap<ObjectName, BTreeSet<HostPattern>
                 });
                 both.collect()
             };
-            wanted.entry(name).or_default().extend(hosts(version.ingress).flat_map(named));
+            wanted.entry(name).or_default().extend(hosts.iter().copied().flat_map(named));
         }
     }
     wanted

@@ -173,8 +173,17 @@ fn a_default_backend_takes_what_its_own_hosts_do_not_match() {
     assert!(world.served_by("a.example.com", "/api").unwrap().ends_with("shop/web:80"));
     assert!(world.served_by("unknown.example.com", "/").is_none());
 
+    let mut bare = ingress(&[]);
+    bare.default_backend = Some(service_ref("fallback", 80));
+    bare.bare_hosts = vec!["www.example.com".parse().unwrap(), "bare.example.com".parse().unwrap()];
+    world.ingress(AWS, "shop/aaa", bare).compile();
+    assert!(world.served_by("bare.example.com", "/x").unwrap().ends_with("shop/fallback:80"));
+    assert!(world.served_by("www.example.com", "/x").unwrap().ends_with("shop/web:80"), "an explicit rule comes first");
+    assert!(world.served_by("unknown.example.com", "/").is_none(), "rules that were refused make no catch-all");
+
     let mut catch_all = ingress(&[]);
     catch_all.default_backend = Some(service_ref("fallback", 80));
+    catch_all.bare_hosts = vec![causeway_config::HostPattern::Any];
     world.ingress(AWS, "shop/all", catch_all).compile();
     assert!(world.served_by("unknown.example.com", "/").unwrap().ends_with("shop/fallback:80"));
 }
@@ -234,6 +243,26 @@ fn a_version_whose_claims_are_refused_does_not_shadow_one_that_is_entitled() {
     world.config.hosts.insert("bank.example.com".parse().unwrap(), fence(&[], &["azure/bank"]));
     world.compile();
     assert!(world.served_by("bank.example.com", "/").unwrap().starts_with("azure bank/web"));
+}
+
+#[test]
+fn a_version_that_says_nothing_of_an_owned_host_does_not_take_it_away() {
+    let mut world = world().shop([1, 1, 0]);
+    world.service(AWS, "bank/web", service()).service(AZURE, "bank/web", service());
+    world.ingress(AWS, "bank/web", ingress(&[("junk.example.com", "/", "web")]));
+    world.ingress(AZURE, "bank/web", ingress(&[("bank.example.com", "/", "web"), ("junk.example.com", "/old", "web")]));
+    world.config.hosts.insert("bank.example.com".parse().unwrap(), fence(&[], &["azure/bank"]));
+    world.compile();
+    assert!(world.served_by("bank.example.com", "/").unwrap().starts_with("azure bank/web"));
+    assert!(world.served_by("junk.example.com", "/old").unwrap().starts_with("aws bank/web"), "home's version wins whole");
+}
+
+#[test]
+fn a_version_that_lost_claims_nothing() {
+    let mut world = world().shop([1, 1, 0]);
+    world.ingress(AZURE, "shop/web", ingress(&[("www.example.com", "/", "web"), ("old.example.com", "/", "web")]));
+    world.service(AZURE, "new/web", service()).ingress(AZURE, "new/web", ingress(&[("old.example.com", "/", "web")])).compile();
+    assert!(world.served_by("old.example.com", "/").unwrap().starts_with("azure new/web"));
 }
 
 #[test]
@@ -334,7 +363,7 @@ fn a_secret_serves_only_hosts_that_its_namespace_may_route_there() {
     let mut world = world().shop([1, 1, 1]);
     let mut with_tls = ingress(&[("www.example.com", "/", "web"), ("bank.example.com", "/", "web")]);
     with_tls.tls = vec![crate::cluster::IngressTls { hosts: Vec::new(), secret: Some("cert".into()) }];
-    world.ingress(AWS, "shop/web", with_tls);
+    world.ingress(AWS, "shop/web", with_tls.clone()).ingress(AZURE, "shop/web", with_tls);
     world.config.hosts.insert("bank.example.com".parse().unwrap(), fence(&[], &["azure/shop"]));
     world.compile();
     let uses: Vec<String> =
@@ -363,7 +392,11 @@ fn a_secret_never_serves_a_host_that_its_ingress_does_not_route_or_that_is_anoth
         uses(&world),
         [r#"thief/evil [Wildcard("example.com")] but [Exact("bank.example.com"), Exact("www.example.com")]"#]
     );
-    let catch_all = crate::cluster::Ingress { default_backend: Some(service_ref("web", 80)), ..thief(&[], &[]) };
+    let catch_all = crate::cluster::Ingress {
+        default_backend: Some(service_ref("web", 80)),
+        bare_hosts: vec![causeway_config::HostPattern::Any],
+        ..thief(&[], &[])
+    };
     world.ingress(AWS, "thief/web", catch_all).compile();
     assert_eq!(uses(&world), [r#"thief/evil [Any] but [Exact("bank.example.com"), Exact("www.example.com")]"#]);
 }

@@ -114,14 +114,14 @@ fn the_explanation_tells_the_plans_own_story() {
 }
 
 #[test]
-fn before_home_is_read_an_unknown_host_is_not_yet_a_404() {
+fn before_every_cluster_is_read_an_unknown_host_is_not_yet_a_404() {
     let mut world = world();
     let head = RequestHead { host: "www.example.com", path: "/" };
     assert_eq!(plan(&world.snapshot, head, None, 0).unwrap_err(), Refusal::Starting);
-    world.states[AWS].freshness = Freshness::Syncing;
+    world.states[GOOGLE].freshness = Freshness::Syncing;
     world.compile();
     assert_eq!(plan(&world.snapshot, head, None, 0).unwrap_err(), Refusal::Starting);
-    world.states[AWS].freshness = Freshness::Synced;
+    world.states[GOOGLE].freshness = Freshness::Synced;
     world.compile();
     assert_eq!(plan(&world.snapshot, head, None, 0).unwrap_err(), Refusal::UnknownHost);
 }

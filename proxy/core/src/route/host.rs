@@ -69,32 +69,25 @@ impl HostTable {
 /// The host of an authority (`Host`, `:authority`; RFC 9110 section 7.2, RFC 3986 section 3.2.2) in normal form: lower case,
 /// without port and trailing dot, an IPv6 address without brackets. `None` if it is no host at all. Borrows where nothing changes.
 pub fn normal_host(authority: &str) -> Option<Cow<'_, str>> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (address, port) = rest.split_once(']')?;
-            address.parse::<std::net::Ipv6Addr>().ok()?;
-            (address, port.strip_prefix(':').or(port.is_empty().then_some("")))
-        }
-        None => match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, Some("")),
-        },
-    };
-    if !port?.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
+    let is_port = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (address, after) = rest.split_once(']')?;
+        let address: std::net::Ipv6Addr = address.parse().ok()?;
+        let port = if after.is_empty() { "" } else { after.strip_prefix(':')? };
+        return is_port(port).then(|| Cow::Owned(address.to_string()));
     }
+    let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
     let host = host.strip_suffix('.').unwrap_or(host);
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':');
-    if host.is_empty()
-        || host.len() > 253
-        || !host.bytes().all(plain)
-        || host.starts_with('.')
-        || host.ends_with('.')
-        || host.contains("..")
-    {
-        return None;
-    }
-    Some(if host.bytes().any(|b| b.is_ascii_uppercase()) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) })
+    let fits = is_port(port) && host.len() <= 253 && host.split('.').all(is_label);
+    fits.then(|| {
+        if host.bytes().any(|b| b.is_ascii_uppercase()) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }
+    })
+}
+
+/// A label as [`HostName`] takes it, so that whatever is looked up could have been declared.
+fn is_label(label: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    !label.is_empty() && label.len() <= 63 && label.bytes().all(plain) && !label.starts_with('-') && !label.ends_with('-')
 }
 
 #[cfg(test)]
@@ -148,6 +141,8 @@ mod tests {
             (":80", None),
             ("a..b", None),
             ("a..", None),
+            ("-a.example.com", None),
+            ("[2001:db8:0::1]", Some("2001:db8::1")),
             ("a b", None),
             ("user@host", None),
             ("host:port", None),

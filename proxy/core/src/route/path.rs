@@ -41,6 +41,8 @@ impl std::fmt::Display for PathMatch {
 #[derive(Debug, Default)]
 pub struct PathTable {
     rules: Box<[(PathMatch, Arc<Route>)]>,
+    /// Length of the longest prefix: a longer path need not be looked up as it is.
+    longest: usize,
 }
 
 impl PathTable {
@@ -48,7 +50,9 @@ impl PathTable {
     pub fn new(mut rules: Vec<(PathMatch, Arc<Route>)>) -> Self {
         rules.sort_by(|(a, _), (b, _)| a.cmp(b));
         rules.dedup_by(|(later, _), (first, _)| later == first);
-        Self { rules: rules.into() }
+        let length = |(m, _): &(PathMatch, _)| if let PathMatch::Prefix(p) = m { p.len() } else { 0 };
+        let longest = rules.iter().map(length).max().unwrap_or_default();
+        Self { rules: rules.into(), longest }
     }
 
     /// The rule for `path`, without its query.
@@ -66,6 +70,9 @@ impl PathTable {
 
     fn longest_prefix(&self, path: &str) -> Option<&(PathMatch, Arc<Route>)> {
         let mut rest = path;
+        while rest.len() > self.longest {
+            rest = &rest[..rest.rfind('/')?];
+        }
         loop {
             let at = self.rules.binary_search_by(|(m, _)| match m {
                 PathMatch::Exact(_) => std::cmp::Ordering::Less,
