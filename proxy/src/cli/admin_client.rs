@@ -22,7 +22,8 @@ async fn ask(admin: &str, path: &str) -> anyhow::Result<Value> {
     let Some(authority) = uri.authority().filter(|_| uri.scheme_str() == Some("http")) else {
         bail!("--admin must be a URL such as http://127.0.0.1:9900");
     };
-    let stream = tokio::net::TcpStream::connect((authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80))).await?;
+    let stream =
+        tokio::net::TcpStream::connect((authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80))).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let request = http::Request::get(path).header(http::header::HOST, authority.as_str()).body(Empty::<bytes::Bytes>::new())?;

@@ -25,7 +25,10 @@ impl Fleet {
             .map(|cluster| match &cluster.source {
                 Source::Manifests(folder) => causeway_discovery::load(&cluster.id, folder).0,
                 Source::InCluster | Source::Kubeconfig { .. } => {
-                    eprintln!("causeway: {} is not a folder of manifests, and is left out; ask a running edge with --admin URL", cluster.id);
+                    eprintln!(
+                        "causeway: {} is not a folder of manifests, and is left out; ask a running edge with --admin URL",
+                        cluster.id
+                    );
                     ClusterState::syncing(cluster.id.clone())
                 }
             })

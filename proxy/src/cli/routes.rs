@@ -46,14 +46,21 @@ fn table(routes: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let row = |route: &Value| {
         let exact = if route["exact"] == true { " (exact)" } else { "" };
-        let target = |backend: &Value| backend["pool"].as_str().map_or_else(|| format!("503: {}", text(&backend["problem"])), str::to_owned);
+        let target = |backend: &Value| {
+            backend["pool"].as_str().map_or_else(|| format!("503: {}", text(&backend["problem"])), str::to_owned)
+        };
         let backends: Vec<_> = route["backends"].as_array().into_iter().flatten().map(target).collect();
         let fence = route["fence"].as_array().map(|f| format!(" [only {}]", f.iter().map(text).collect::<Vec<_>>().join(", ")));
         [
             text(&route["host"]),
             format!("{}{exact}", text(&route["path"])),
             format!("{}{}", backends.join(", "), fence.unwrap_or_default()),
-            format!("{} {} in {}", text(&route["origin"]["kind"]), text(&route["origin"]["object"]), text(&route["origin"]["cluster"])),
+            format!(
+                "{} {} in {}",
+                text(&route["origin"]["kind"]),
+                text(&route["origin"]["object"]),
+                text(&route["origin"]["cluster"])
+            ),
         ]
     };
     let head = ["HOST", "PATH", "BACKEND", "FROM"].map(str::to_owned);
