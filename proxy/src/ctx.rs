@@ -101,7 +101,8 @@ impl Ctx {
     /// Whether another try may be made. Tries that found no connection count only once every cluster has had its turn: with
     /// two clouds dark the third must still be reached.
     fn try_left(&self) -> bool {
-        let everywhere = self.plan.as_ref().map_or(0, |plan| plan.tiers().iter().map(|tier| tier.len()).sum::<usize>() as u32 + 1);
+        let everywhere =
+            self.plan.as_ref().map_or(0, |plan| plan.tiers().iter().map(|tier| tier.len()).sum::<usize>() as u32 + 1);
         self.tries - self.unconnected < self.limits.attempts && self.tries < self.limits.attempts.max(everywhere)
     }
 
