@@ -12,7 +12,7 @@ use causeway_config::Config;
 use causeway_core::Edge;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::access_log::AccessLog;
@@ -29,7 +29,7 @@ use crate::service;
 use crate::shared::{Clock, Shared};
 
 /// How long requests may take to end after the doors are closed.
-const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_mins(1);
 
 /// How often a drain looks whether the last connection has gone.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
@@ -72,6 +72,8 @@ pub struct App {
     drain: watch::Sender<bool>,
     doors: Vec<JoinHandle<()>>,
     control: Option<ControlThread>,
+    /// True: the control plane has ended by itself.
+    broken: watch::Receiver<bool>,
     ops: Vec<OpsServer>,
 }
 
@@ -117,11 +119,11 @@ impl App {
             drain: draining,
             access_log: Some(Arc::clone(&log)),
         });
-        let control = ControlThread::start(control)?;
+        let (control, broken) = ControlThread::start(control)?;
         let ops = sockets.ops(&readiness, &published, &metrics)?;
         let doors = sockets.open(&config, &addresses, &shared, &stopped, listening);
         tracing::info!(home = options.home, addresses = %serde_json::to_string(&addresses)?, "edge started");
-        Ok(Self { addresses, readiness, reloader, metrics, log, stop, drain, doors, control: Some(control), ops })
+        Ok(Self { addresses, readiness, reloader, metrics, log, stop, drain, doors, control: Some(control), broken, ops })
     }
 
     /// Where it listens.
@@ -132,6 +134,15 @@ impl App {
     /// Whether clients may come.
     pub fn readiness(&self) -> &Readiness {
         &self.readiness
+    }
+
+    /// Waits until the control plane breaks, which is never unless it panics: from then on nothing new would be learned, and the
+    /// process had better be started anew.
+    pub async fn broken(&self) {
+        let mut broken = self.broken.clone();
+        if broken.wait_for(|broken| *broken).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Reads the configuration file again: what SIGHUP does.
@@ -238,24 +249,38 @@ impl Sockets {
 
 /// The control plane's own thread and runtime. Dropping it stops it.
 struct ControlThread {
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl ControlThread {
-    fn start(control: Control) -> anyhow::Result<Self> {
+    /// Starts it. The receiver turns true if it ends by itself, as only a panic can make it.
+    fn start(control: Control) -> anyhow::Result<(Self, watch::Receiver<bool>)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (stop, stopped) = oneshot::channel();
+        let (ended, broken) = watch::channel(false);
         let thread = thread::Builder::new().name("control".into()).spawn(move || {
+            let mut ended = Ended(Some(ended));
             runtime.block_on(async {
                 tokio::select! {
                     () = control.run() => {}
                     // An error is the sender's end, which means the same.
-                    _ = stopped => {}
+                    _ = stopped => ended.0 = None,
                 }
             });
         })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok((Self { stop: Some(stop), thread: Some(thread) }, broken))
+    }
+}
+
+/// Tells when it is dropped, by unwinding too.
+struct Ended(Option<watch::Sender<bool>>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if let Some(ended) = &self.0 {
+            ended.send_replace(true);
+        }
     }
 }
 

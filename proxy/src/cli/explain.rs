@@ -16,7 +16,7 @@ use crate::shared::Clock;
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// The URL that would be asked for: https://HOST/PATH.
+    /// The URL that would be asked for, as `https://HOST/PATH`.
     #[arg(value_name = "URL")]
     url: String,
     /// The client's IP address; without one its location is unknown.
@@ -24,7 +24,7 @@ pub(super) struct Explain {
     client: Option<IpAddr>,
     #[command(flatten)]
     fleet: Fleet,
-    /// Ask a running edge's admin port instead, such as http://127.0.0.1:9900.
+    /// Ask a running edge's admin port instead, such as `http://127.0.0.1:9900`.
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
     /// The randomness of the draw; the same seed draws the same.

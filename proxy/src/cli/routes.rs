@@ -12,7 +12,7 @@ use super::{Fleet, admin_client};
 pub(super) struct Routes {
     #[command(flatten)]
     fleet: Fleet,
-    /// Ask a running edge's admin port instead, such as http://127.0.0.1:9900.
+    /// Ask a running edge's admin port instead, such as `http://127.0.0.1:9900`.
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
     /// Print JSON.

@@ -84,6 +84,7 @@ async fn serve(app: App, end_with_stdin: bool) -> anyhow::Result<ExitCode> {
                 let reloader = app.reloader();
                 tokio::task::spawn_blocking(move || reloader.reload_everything());
             }
+            () = app.broken() => anyhow::bail!("the control plane has stopped, as the log says above; start the edge anew"),
             _ = term.recv() => break LEAVE_AFTER,
             _ = int.recv() => break Duration::ZERO,
             () = &mut abandoned => break Duration::ZERO,
