@@ -87,7 +87,7 @@ fn route(route: &RouteView) -> BTreeMap<String, String> {
     let backend = |b: &BackendView| b.pool.clone().or(b.problem.clone()).unwrap_or_default();
     let backends: Vec<_> = route.backends.iter().map(backend).collect();
     let fence = route.fence.as_ref().map(|fence| {
-        let names: Vec<_> = fence.iter().map(|id| id.as_str()).collect();
+        let names: Vec<_> = fence.iter().map(causeway_config::ClusterId::as_str).collect();
         format!(", only {}", names.join(", "))
     });
     let origin = format!("{} {} of {}", route.origin.kind, route.origin.object, route.origin.cluster);

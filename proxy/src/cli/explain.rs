@@ -1,5 +1,6 @@
 //! `causeway explain`: where a request would go, and why.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -129,6 +130,6 @@ struct Lines(String);
 
 impl Lines {
     fn line(&mut self, label: &str, text: &str) {
-        self.0.push_str(&format!("{label:>8}  {text}\n"));
+        let _ = writeln!(self.0, "{label:>8}  {text}");
     }
 }

@@ -1,5 +1,6 @@
 //! `causeway routes`: what is served, and by which object's word.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use causeway_core::view;
@@ -22,12 +23,11 @@ pub(super) struct Routes {
 
 impl Routes {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let (routes, diagnostics) = match &self.admin {
-            Some(admin) => (admin_client::get(admin, "/routes")?, admin_client::get(admin, "/diagnostics")?),
-            None => {
-                let offline = self.fleet.offline()?;
-                (json!(view::routes(&offline.snapshot)), json!(offline.diagnostics))
-            }
+        let (routes, diagnostics) = if let Some(admin) = &self.admin {
+            (admin_client::get(admin, "/routes")?, admin_client::get(admin, "/diagnostics")?)
+        } else {
+            let offline = self.fleet.offline()?;
+            (json!(view::routes(&offline.snapshot)), json!(offline.diagnostics))
         };
         if self.json {
             println!("{:#}", json!({"routes": routes, "diagnostics": diagnostics}));
@@ -67,9 +67,12 @@ fn table(routes: &Value) -> String {
     let rows: Vec<_> = std::iter::once(head).chain(routes.as_array().into_iter().flatten().map(row)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
     let widths = [width(0), width(1), width(2)];
-    rows.iter()
-        .map(|[a, b, c, d]| format!("{a:<w0$}  {b:<w1$}  {c:<w2$}  {d}\n", w0 = widths[0], w1 = widths[1], w2 = widths[2]))
-        .collect()
+    let [w0, w1, w2] = widths;
+    let mut table = String::new();
+    for [a, b, c, d] in &rows {
+        let _ = writeln!(table, "{a:<w0$}  {b:<w1$}  {c:<w2$}  {d}");
+    }
+    table
 }
 
 /// A diagnostic as its Display has it, from its JSON.

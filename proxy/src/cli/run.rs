@@ -20,7 +20,7 @@ pub(super) struct Run {
     /// Threads that serve clients; one for each core unless said otherwise.
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// The form of the log, which goes to standard error. RUST_LOG chooses what is logged.
+    /// The form of the log, which goes to standard error. The variable `RUST_LOG` chooses what is logged.
     #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
     log_format: LogFormat,
     /// Print where each listener listens, as a line of JSON on standard output, once all do.

@@ -241,7 +241,7 @@ impl Control {
 
 /// Seconds since 1970.
 fn unix_now() -> i64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs() as i64
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs().cast_signed()
 }
 
 /// An empty snapshot's cell.

@@ -28,6 +28,6 @@ impl ClusterSource for ApiServer {
             problem: "this version cannot watch API servers yet".into(),
             remedy: "give the cluster's objects as a folder: `manifests: DIR`".into(),
         }]);
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

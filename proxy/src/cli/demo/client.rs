@@ -121,8 +121,15 @@ impl Connection {
         let request = request.body(Body::new())?;
         let asked = async {
             let response = match self {
-                Self::Http1(sender) => sender.send_request(request).await?,
-                Self::Http2(sender) => sender.send_request(request).await?,
+                // The connection takes another request a moment after the last response has ended.
+                Self::Http1(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await?
+                }
+                Self::Http2(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await?
+                }
             };
             Response::read(response).await
         };
