@@ -98,7 +98,9 @@ impl Check<'_> {
             if cluster.is_some_and(|c| c.reach == Reach::Direct { plaintext: true }) {
                 self.report.warn(
                     name.node(),
-                    format!("`{id}` is reached in plaintext, which a fenced host refuses: only {id}'s own edges will serve it there"),
+                    format!(
+                        "`{id}` is reached in plaintext, which a fenced host refuses: only {id}'s own edges will serve it there"
+                    ),
                     format!("set clusters.{id}.reach to `edge`, or to `direct` with backends that speak TLS"),
                 );
             }
