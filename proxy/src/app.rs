@@ -31,7 +31,7 @@ use crate::shared::{Clock, Shared};
 /// How long requests may take to end after the doors are closed.
 const DRAIN: Duration = Duration::from_mins(1);
 
-/// How often a drain looks whether the last connection has gone.
+/// How often a drain looks whether the last request has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
 /// Lines of the access log that wait for a slow disk before they are dropped.
@@ -150,25 +150,26 @@ impl App {
         self.reloader.clone()
     }
 
-    /// Ends it without dropping a request: not ready, serve on for `leave_after` since load balancers still send, close the
-    /// doors, ask connections to end, and wait for the last one, at most a minute.
+    /// Ends it without dropping a request: not ready, serve on for `leave_after` since load balancers still send, yet end each
+    /// connection with its next response (GOAWAY, `Connection: close`); then close the doors, and go as soon as no request is
+    /// left, after a minute at most. Connections that are idle then have been so for all that time, and are cut.
     pub async fn stop(mut self, leave_after: Duration) {
         self.readiness.drain();
+        // The receivers of both live as long as anything listens.
+        let _ = self.drain.send(true);
         tracing::info!(?leave_after, "leaving");
         tokio::time::sleep(leave_after).await;
-        // The receivers live as long as anything listens.
         let _ = self.stop.send(true);
         for door in self.doors.drain(..) {
             let _ = door.await;
         }
-        let _ = self.drain.send(true);
         let idle = async {
-            while self.metrics.client_connections() > 0 {
+            while self.metrics.requests_in_flight() > 0 {
                 tokio::time::sleep(DRAIN_LOOK).await;
             }
         };
         if tokio::time::timeout(DRAIN, idle).await.is_err() {
-            tracing::warn!(connections = self.metrics.client_connections(), "connections are cut: they did not end in time");
+            tracing::warn!(requests = self.metrics.requests_in_flight(), "requests are cut: they did not end in time");
         }
         self.log.flush(Duration::from_secs(5)).await;
         drop(self.control.take());

@@ -152,12 +152,9 @@ impl Metrics {
         Open::new(self.families.open_connections.get_or_create_owned(&labels))
     }
 
-    /// How many connections of clients are open.
-    pub fn client_connections(&self) -> i64 {
-        [Listener::Http, Listener::Https]
-            .map(|listener| self.families.open_connections.get_or_create(&ListenerLabels { listener }).get())
-            .iter()
-            .sum()
+    /// How many requests are being served.
+    pub fn requests_in_flight(&self) -> i64 {
+        self.families.in_flight.get()
     }
 
     /// Counts a TLS handshake; `version` is `None` where none was agreed on.

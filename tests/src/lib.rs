@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod edge;
+pub mod fleet;
 pub mod h2c;
 pub mod origin;
 pub mod world;

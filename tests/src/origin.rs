@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// A backend on loopback; it ends when it is dropped.
 #[derive(Debug)]
@@ -96,10 +96,12 @@ impl Origin {
         let answer = Arc::new(answer);
         let shared = Arc::clone(&seen);
         let task = tokio::spawn(async move {
+            // Connections end with the backend, as a process's do.
+            let mut connections = JoinSet::new();
             for connection in 0.. {
                 let Ok((stream, _)) = listener.accept().await else { return };
                 let (answer, seen) = (Arc::clone(&answer), Arc::clone(&shared));
-                tokio::spawn(async move { serve(stream, connection, &*answer, &seen).await });
+                connections.spawn(async move { serve(stream, connection, &*answer, &seen).await });
             }
         });
         Self { address, seen, task }

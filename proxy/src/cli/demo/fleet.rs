@@ -56,7 +56,7 @@ impl Network {
     /// All that may be tried, those first that another demo will hardly have begun with. A workstation may well have something
     /// on 0.0.0.0:8080, which takes the port on every network; then it is another port.
     pub(super) fn candidates(start: u32) -> impl Iterator<Item = Self> {
-        let numbers = move || (0..254).map(move |i| (1 + start.wrapping_add(i) % 254) as u8);
+        let numbers = move || (0..254).map(move |i| (1 + (start % 254 + i) % 254) as u8);
         [POD_PORT, 18080, 28080].into_iter().flat_map(move |port| numbers().map(move |number| Self { number, port }))
     }
 

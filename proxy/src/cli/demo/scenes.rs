@@ -140,6 +140,6 @@ mod tests {
     fn long_lines_go_on_below_themselves() {
         assert_eq!(wrap("  a: one two three", 12, 5), ["  a: one two", "     three"]);
         assert_eq!(wrap("  a: short", 12, 5), ["  a: short"]);
-        assert_eq!(wrap("  a: muchtoolongforit", 12, 5), ["  a:", "     muchtoolongforit"]);
+        assert_eq!(wrap("  a: muchtoolongforit", 12, 5), ["  a: muchtoolongforit"], "a break would gain nothing");
     }
 }
