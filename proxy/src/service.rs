@@ -212,7 +212,7 @@ impl ProxyHttp for Proxy {
             return Error::e_explain(ErrorType::InternalError, "a try without a candidate");
         };
         let carriage = carriage(session);
-        let peer = peer::peer(&candidate, &ctx.host, carriage, &ctx.limits, &self.dialer);
+        let peer = peer::peer(candidate.address, candidate.protocol, &ctx.host, carriage, &ctx.limits, &self.dialer);
         ctx.tries += 1;
         let attempt = candidate.begin(self.shared.clock.now());
         ctx.current = Some(Try { candidate, attempt, answered: None, handle: None, deadline: None });

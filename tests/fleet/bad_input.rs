@@ -7,7 +7,8 @@ use super::{WWW, ask, shop};
 
 /// What is written into a cluster's folder, and what `/diagnostics` must say of it.
 fn manifests() -> Vec<(&'static str, &'static str, String, Vec<&'static str>)> {
-    let bomb = (1..30).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}, *a{0}, *a{0}, *a{0}]\n", n - 1)).collect::<String>();
+    let bomb: Vec<_> = (1..30).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}, *a{0}, *a{0}, *a{0}]", n - 1)).collect();
+    let bomb = bomb.join("\n");
     let ten_megabytes = format!("{}# {}\n", service("shop/big", &[]), "x".repeat(20 << 20));
     vec![
         ("broken YAML", "azure/bad.yaml", "kind: Service\n  metadata: [\n".into(), vec!["bad.yaml", "line 2", "remedy"]),

@@ -1,5 +1,7 @@
 //! Certificates from Secrets and files, and their renewal.
 
+use std::fmt::Write as _;
+
 use causeway_certs::{PemPair, self_signed};
 use causeway_tests::Client;
 use causeway_tests::fleet::{Fleet, ingress, until};
@@ -22,9 +24,9 @@ fn secret(kind: &str, entries: &[(&str, &[u8])]) -> String {
     let mut yaml =
         format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: cert, namespace: shop}}\ntype: {kind}\nstringData:\n");
     for (name, bytes) in entries {
-        yaml.push_str(&format!("  {name}: |\n"));
+        let _ = writeln!(yaml, "  {name}: |");
         for line in text(bytes).lines() {
-            yaml.push_str(&format!("    {line}\n"));
+            let _ = writeln!(yaml, "    {line}");
         }
     }
     yaml

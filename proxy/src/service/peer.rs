@@ -1,10 +1,10 @@
 //! A candidate as the engine's peer: where to connect, how, and how long to wait.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_config::Upstream;
-use causeway_core::Candidate;
 use causeway_core::cluster::AppProtocol;
 use pingora::connectors::L4Connect;
 use pingora::upstreams::peer::HttpPeer;
@@ -35,23 +35,33 @@ pub(crate) enum Carriage {
 
 /// The peer for one try. `host` is the request's, in normal form; a backend that speaks TLS is asked for it, and must prove
 /// it by a certificate that the system's authorities vouch for.
-pub(crate) fn peer(candidate: &Candidate, host: &str, carriage: Carriage, limits: &Upstream, dialer: &Arc<Dialer>) -> HttpPeer {
-    let tls = candidate.protocol == AppProtocol::Https;
+pub(crate) fn peer(
+    address: SocketAddr,
+    protocol: AppProtocol,
+    host: &str,
+    carriage: Carriage,
+    limits: &Upstream,
+    dialer: &Arc<Dialer>,
+) -> HttpPeer {
+    let tls = protocol == AppProtocol::Https;
+    let h2 = protocol == AppProtocol::H2c && carriage != Carriage::Upgrade;
     // The engine verifies nothing when the name is empty; a request without a host never comes this far.
     let name = if tls { host.to_owned() } else { String::new() };
-    let mut peer = HttpPeer::new(candidate.address, tls, name);
-    // Part of the pool's key, which holds neither ALPN nor authorities.
-    peer.group_key = match candidate.protocol {
+    let mut peer = HttpPeer::new(address, tls, name);
+    // Part of the pool's key, which holds neither protocol nor authorities: a connection made for one is never used for another.
+    peer.group_key = match protocol {
         AppProtocol::Http => 1,
-        AppProtocol::H2c => 2,
-        AppProtocol::Https => 3,
+        AppProtocol::H2c if h2 => 2,
+        AppProtocol::H2c => 3,
+        AppProtocol::Https => 4,
     };
     let options = &mut peer.options;
     options.connection_timeout = Some(limits.connect_timeout);
-    // The dialer knows of no limit but this one. A handshake takes up to two round trips more than a connection, and processor time on the other side.
+    // The dialer knows of no limit but this one. A handshake takes up to two round trips more than a connection, and processor
+    // time on the other side.
     options.total_connection_timeout = Some(if tls { limits.connect_timeout * 3 } else { limits.connect_timeout });
     options.idle_timeout = Some(IDLE);
-    if candidate.protocol == AppProtocol::H2c && carriage != Carriage::Upgrade {
+    if h2 {
         options.set_http_version(2, 2);
         options.max_h2_streams = STREAMS;
         options.h2_ping_interval = Some(PING);
@@ -60,4 +70,41 @@ pub(crate) fn peer(candidate: &Candidate, host: &str, carriage: Carriage, limits
         options.custom_l4 = Some(Arc::clone(dialer) as Arc<dyn L4Connect + Send + Sync>);
     }
     peer
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::HashSet;
+
+    use pingora::upstreams::peer::Peer;
+
+    use super::*;
+
+    #[test]
+    fn a_pooled_connection_is_used_for_what_it_was_made_for() {
+        let to = |protocol, host, carriage| {
+            let dialer = Arc::new(Dialer);
+            peer("10.0.0.1:8080".parse().unwrap(), protocol, host, carriage, &Upstream::default(), &dialer).reuse_hash()
+        };
+        let keys = [
+            to(AppProtocol::Http, "a.example.com", Carriage::Exchange),
+            to(AppProtocol::H2c, "a.example.com", Carriage::Exchange),
+            to(AppProtocol::H2c, "a.example.com", Carriage::Upgrade),
+            to(AppProtocol::Https, "a.example.com", Carriage::Exchange),
+            to(AppProtocol::Https, "b.example.com", Carriage::Exchange),
+        ];
+        assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
+        let shared = |host| to(AppProtocol::Http, host, Carriage::Exchange);
+        assert_eq!(shared("a.example.com"), shared("b.example.com"), "plain ones are shared by all hosts");
+    }
+
+    #[test]
+    fn a_backend_that_speaks_tls_is_verified_under_the_requests_name() {
+        let dialer = Arc::new(Dialer);
+        let address = "10.0.0.1:443".parse().unwrap();
+        let peer = peer(address, AppProtocol::Https, "a.example.com", Carriage::Exchange, &Upstream::default(), &dialer);
+        assert_eq!(peer.sni(), "a.example.com");
+        assert!(peer.verify_cert() && peer.verify_hostname());
+    }
 }
