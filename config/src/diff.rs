@@ -7,7 +7,7 @@ use crate::model::{ClientListener, Config, Fleet, Listen};
 pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
     // Named one by one, so that a field added to any of these must be sorted into live or not.
     let Config {
-        fleet: Fleet { name, tls },
+        fleet: Fleet { name, tls, revoked: _, secret },
         listen: Listen { http, https, peer, health, admin },
         clusters: _,
         geo: _,
@@ -15,10 +15,14 @@ pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
         strict_hosts: _,
         ingress_classes: _,
         sameness: _,
-        tls: _,
+        tls: certificates,
+        limits,
         upstream: _,
         responses: _,
         access_log: _,
+        drain: _,
+        handover,
+        state_dir,
     } = old;
     let bind = |listener: &Option<ClientListener>| listener.as_ref().map(|l| l.bind.clone());
     // Turning the listener on or off is told by its address.
@@ -28,7 +32,9 @@ pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
     };
     let changes = [
         ("fleet.name", *name != new.fleet.name),
-        ("fleet.tls", *tls != new.fleet.tls),
+        // Other files are live; what waits is that there are any.
+        ("fleet.tls", tls.is_some() != new.fleet.tls.is_some()),
+        ("fleet.secret", *secret != new.fleet.secret),
         ("listen.http.bind", bind(http) != bind(&new.listen.http)),
         ("listen.http.proxyProtocol", http_proxies),
         ("listen.https.bind", https.bind != new.listen.https.bind),
@@ -36,6 +42,11 @@ pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("listen.peer.bind", *peer != new.listen.peer),
         ("listen.health.bind", *health != new.listen.health),
         ("listen.admin.bind", *admin != new.listen.admin),
+        ("handover", *handover != new.handover),
+        ("limits.http2.idleTimeout", limits.http2.idle_timeout != new.limits.http2.idle_timeout),
+        ("limits.http2.streams", limits.http2.streams != new.limits.http2.streams),
+        ("tls.ticketSecret", certificates.ticket_secret != new.tls.ticket_secret),
+        ("stateDir", *state_dir != new.state_dir),
     ];
     changes.into_iter().filter(|(_, changed)| *changed).map(|(path, _)| path).collect()
 }
@@ -55,11 +66,10 @@ mod tests {
     #[test]
     fn only_listeners_and_the_fleet_wait_for_a_restart() {
         let old = config("clusters: {a: {}}");
-        let live =
-            "clusters: {b: {}}\nhosts: {x.example: {}}\nupstream: {attempts: 1}\nlisten: {https: {forwardedFor: [10.0.0.0/8]}}";
+        let live = "clusters: {b: {}}\nhosts: {x.example: {}}\nupstream: {attempts: 1}\ndrain: {lameDuck: 0s}\nlisten: {https: {forwardedFor: [10.0.0.0/8]}}";
         assert_eq!(restart_needed(&old, &config(live)), [""; 0]);
         let all = "clusters: {a: {}}\nfleet: {name: b, tls: {ca: a, cert: b, key: c}}\n\
-                   listen: {http: off, https: {bind: '0.0.0.0:1'}, health: {bind: '0.0.0.0:2'}, admin: {bind: '127.0.0.1:3'}}";
+                   handover: {socket: /h}\nlimits: {http2: {idleTimeout: 9s, streams: 9}}\ntls: {ticketSecret: /t}\nstateDir: /x\nlisten: {http: off, https: {bind: '0.0.0.0:1'}, health: {bind: '0.0.0.0:2'}, admin: {bind: '127.0.0.1:3'}}";
         let expected = [
             "fleet.name",
             "fleet.tls",
@@ -68,6 +78,11 @@ mod tests {
             "listen.peer.bind",
             "listen.health.bind",
             "listen.admin.bind",
+            "handover",
+            "limits.http2.idleTimeout",
+            "limits.http2.streams",
+            "tls.ticketSecret",
+            "stateDir",
         ];
         assert_eq!(restart_needed(&old, &config(all)), expected);
         let proxies = "proxyProtocol: {mode: optional, from: [10.0.0.0/8]}";

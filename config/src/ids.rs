@@ -61,6 +61,12 @@ macro_rules! text_newtype {
 pub struct ClusterId(Arc<str>);
 text_newtype!(ClusterId);
 
+impl<'de> serde::Deserialize<'de> for ClusterId {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        <String as serde::Deserialize>::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl FromStr for ClusterId {
     type Err = InvalidName;
     fn from_str(s: &str) -> Result<Self, InvalidName> {
@@ -200,6 +206,12 @@ impl serde::Serialize for HostPattern {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for HostPattern {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        <String as serde::Deserialize>::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// A namespaced Kubernetes object: `namespace/name`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName {
@@ -244,6 +256,15 @@ impl serde::Serialize for ObjectName {
     }
 }
 
+/// Reads what `Serialize` wrote, a cluster-wide object's empty namespace included.
+impl<'de> serde::Deserialize<'de> for ObjectName {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = <String as serde::Deserialize>::deserialize(d)?;
+        let (namespace, name) = text.split_once('/').ok_or_else(|| serde::de::Error::custom("not `namespace/name`"))?;
+        Ok(Self::new(namespace, name))
+    }
+}
+
 /// Who may route a host: a namespace of one cluster (`azure/bank`), or of any (`*/bank`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
@@ -283,7 +304,7 @@ impl fmt::Display for Owner {
 }
 
 /// How far an object reaches: annotation `causeway.dev/scope`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Only its own cluster's edges know it.

@@ -4,12 +4,15 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::geography::{Continent, Coordinates, Country, Subdivision};
 use crate::ids::{ClusterId, HostPattern, ObjectName, Owner};
+use crate::limits::{Concurrency, Limits, RateLimit};
+use crate::revoked::CertificateId;
 
 /// A fleet as one file describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,12 +35,20 @@ pub struct Config {
     pub sameness: Sameness,
     /// Certificates and TLS versions towards clients.
     pub tls: Tls,
+    /// What clients are held to.
+    pub limits: Limits,
     /// How long things may take, and how often they are tried.
     pub upstream: Upstream,
     /// What responses tell of their way.
     pub responses: Responses,
     /// The access log.
     pub access_log: AccessLog,
+    /// How it ends.
+    pub drain: Drain,
+    /// How a new process takes over from the one that runs; `None`: it does not.
+    pub handover: Option<Handover>,
+    /// Where what an API server said last is kept for the day when it does not answer; `None`: nowhere.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// The fleet.
@@ -47,6 +58,10 @@ pub struct Fleet {
     pub name: String,
     /// The fleet's own certificates, for edges that talk to each other.
     pub tls: Option<FleetTls>,
+    /// Certificates of edges that are believed no more, whoever signed them.
+    pub revoked: Vec<CertificateId>,
+    /// A file of random bytes that all edges share.
+    pub secret: Option<PathBuf>,
 }
 
 /// The files of the fleet's mutual TLS.
@@ -137,17 +152,24 @@ pub struct Cluster {
 /// How a cluster's objects are read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
-    /// The pod's own service account: what `home` uses where it has no manifests.
-    InCluster,
-    /// Its API server, by kubeconfig.
-    Kubeconfig {
-        /// The file.
-        path: PathBuf,
-        /// The context in it; else its current one.
-        context: Option<String>,
+    /// Its API server.
+    ApiServer {
+        /// How edges reach it that do not run in this cluster; `None`: they cannot.
+        kubeconfig: Option<Kubeconfig>,
+        /// The namespaces that are read; `None`: all.
+        namespaces: Option<Vec<Arc<str>>>,
     },
     /// A folder of Kubernetes YAML.
     Manifests(PathBuf),
+}
+
+/// A kubeconfig file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kubeconfig {
+    /// The file.
+    pub path: PathBuf,
+    /// The context in it; else its current one.
+    pub context: Option<String>,
 }
 
 /// How the pods of a remote cluster are reached.
@@ -227,6 +249,33 @@ pub struct HostPolicy {
     pub prefer: Option<Preference>,
     /// The oldest TLS version it speaks, if not the default one.
     pub min_tls: Option<TlsVersion>,
+    /// Whose certificates its clients show.
+    pub client_certificates: Option<ClientCertificates>,
+    /// How many requests of one client it takes.
+    pub rate_limit: Option<RateLimit>,
+    /// Bytes of a request's body.
+    pub max_body: Option<u64>,
+    /// Whether and how a client's requests stay with the endpoint that served its first.
+    pub session_persistence: Option<SessionPersistence>,
+}
+
+/// How a client's requests stay with an endpoint: by a cookie, in the terms of Gateway API's `sessionPersistence`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionPersistence {
+    /// The cookie's name.
+    pub session_name: Arc<str>,
+    /// When the session ends, whatever is done with it. `None`: with the browser.
+    pub absolute_timeout: Option<Duration>,
+}
+
+/// Mutual TLS with clients.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCertificates {
+    /// The trusted authorities, PEM.
+    pub ca: PathBuf,
+    /// Whether clients without a certificate come in too.
+    pub optional: bool,
 }
 
 /// Where TLS of a fenced host may end.
@@ -259,6 +308,8 @@ pub struct Tls {
     pub secrets: Vec<ObjectName>,
     /// Which of them answers clients without SNI, or with an unknown one; else a self-signed one is made.
     pub default: Option<DefaultCertificate>,
+    /// A file whose bytes all edges share, so that they resume each other's sessions; `None`: each its own only.
+    pub ticket_secret: Option<PathBuf>,
 }
 
 /// A certificate chain and its key, in PEM files.
@@ -296,15 +347,26 @@ pub enum TlsVersion {
 pub struct Upstream {
     /// Until a connection stands; default 1 s.
     pub connect_timeout: Duration,
-    /// From the request to the response's header, each try; default 15 s.
-    pub response_timeout: Duration,
+    /// From the request to the response's header, each try. `None`, the default: 15 s, and for idempotent requests what was
+    /// learned.
+    pub response_timeout: Option<Duration>,
+    /// From the request to the response's header, all tries together; default 30 s. `None`: no limit.
+    pub request_timeout: Option<Duration>,
     /// How often a request is tried in all; default 3.
     pub attempts: u32,
+    /// How many requests a pool is given at a time.
+    pub concurrency: Concurrency,
 }
 
 impl Default for Upstream {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(1), response_timeout: Duration::from_secs(15), attempts: 3 }
+        Self {
+            connect_timeout: Duration::from_secs(1),
+            response_timeout: None,
+            request_timeout: Some(Duration::from_secs(30)),
+            attempts: 3,
+            concurrency: Concurrency::default(),
+        }
     }
 }
 
@@ -326,4 +388,28 @@ impl Default for Responses {
 pub struct AccessLog {
     /// Default false.
     pub enabled: bool,
+}
+
+/// How an edge ends that was told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long it serves on, not ready, until load balancers have noticed; default 30 s.
+    pub lame_duck: Duration,
+    /// How long what is under way may take after that; default 60 s.
+    pub timeout: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { lame_duck: Duration::from_secs(30), timeout: Duration::from_mins(1) }
+    }
+}
+
+/// How a new process on the same machine takes over from the one that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handover {
+    /// The Unix socket on which they meet.
+    pub socket: PathBuf,
+    /// How long the new one may take until it is ready; default 60 s.
+    pub timeout: Duration,
 }

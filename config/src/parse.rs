@@ -9,8 +9,10 @@
 //! after it see fewer values and report no consequences of the fault as faults of their own.
 
 mod clusters;
+mod ending;
 mod geo;
 mod hosts;
+mod limits;
 mod listen;
 pub(crate) mod report;
 mod tls;
@@ -27,6 +29,7 @@ use crate::error::{ConfigErrors, Fault, FaultKind};
 use crate::ids::is_lower_label;
 use crate::model::{AccessLog, Config, Fleet, FleetTls, Responses, Sameness};
 use crate::raw::{RawConfig, RawFleetTls};
+use crate::revoked::CertificateId;
 use crate::tree::build::{Built, build};
 use crate::tree::{Kind, NodeId, Tree, de, shorten};
 use report::Report;
@@ -34,6 +37,9 @@ use report::Report;
 /// The largest file that is read, in bytes: a thousand hosts with policies take a tenth of it, and a `ConfigMap` holds
 /// no more (Kubernetes: 1 MiB).
 pub const MAX_FILE_SIZE: usize = 1 << 20;
+
+/// The default of `stateDir`: where the Filesystem Hierarchy Standard puts what a service must find again.
+const STATE_DIR: &str = "/var/lib/causeway";
 
 /// What comes of a valid file.
 #[derive(Clone, Debug, PartialEq)]
@@ -189,6 +195,7 @@ impl<'a> Check<'a> {
             ingress_classes: self.ingress_classes(raw),
             sameness: self.sameness(raw),
             tls: self.tls(&raw.tls),
+            limits: self.limits(&raw.limits),
             upstream: self.upstream(&raw.upstream),
             responses: raw
                 .responses
@@ -196,6 +203,13 @@ impl<'a> Check<'a> {
                 .and_then(|r| r.served_by.get())
                 .map_or_else(Responses::default, |served_by| Responses { served_by: *served_by }),
             access_log: AccessLog { enabled: raw.access_log.get().and_then(|l| l.enabled.get()).copied().unwrap_or(false) },
+            drain: self.drain(&raw.drain),
+            handover: self.handover(&raw.handover),
+            state_dir: match raw.state_dir.get().map(String::as_str) {
+                None => Some(STATE_DIR.into()),
+                Some("off") => None,
+                Some(_) => self.path(&raw.state_dir),
+            },
             fleet,
             clusters,
         }
@@ -224,7 +238,9 @@ impl<'a> Check<'a> {
             });
             Some(FleetTls { ca: ca?, cert: cert?, key: key? })
         });
-        Fleet { name, tls }
+        let revoked = fleet.and_then(|f| self.list(&f.revoked, values::name::<CertificateId>)).unwrap_or_default();
+        let secret = fleet.and_then(|f| self.path(&f.secret));
+        Fleet { name, tls, revoked, secret }
     }
 
     fn ingress_classes(&self, raw: &RawConfig) -> Vec<String> {

@@ -4,6 +4,9 @@
 //! the place. Absence is `At`'s default; which fields must be given, and what a text means, [`crate::parse`] decides.
 //! The doc comments are for the author of the file: the JSON Schema shows them in editors.
 
+mod host;
+mod limits;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,7 +15,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
+pub use self::host::{RawHost, RawSessionPersistence, RawTerminate};
 pub use crate::tree::de::At;
+pub use limits::*;
 
 /// One configuration for every edge of a fleet.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -37,12 +42,21 @@ pub struct RawConfig {
     pub sameness: At<RawSameness>,
     /// Certificates and TLS versions towards clients.
     pub tls: At<RawTls>,
+    /// What clients are held to.
+    pub limits: At<RawLimits>,
     /// How long backends may take, and how often a request is tried.
     pub upstream: At<RawUpstream>,
     /// What responses tell of their way.
     pub responses: At<RawResponses>,
     /// The access log: JSON, a line a request, on standard output.
     pub access_log: At<RawAccessLog>,
+    /// How an edge ends that was told to.
+    pub drain: At<RawDrain>,
+    /// How a new process takes over from the one that runs. Takes effect with a restart. Default: it does not.
+    pub handover: At<RawHandover>,
+    /// A folder for what API servers said last, so that an edge can start while they do not answer; `off` keeps nothing.
+    /// Secrets are never in it. Takes effect with a restart. Default: /var/lib/causeway.
+    pub state_dir: At<String>,
 }
 
 /// The fleet.
@@ -53,6 +67,11 @@ pub struct RawFleet {
     pub name: At<String>,
     /// Certificates for mutual TLS between edges. Without them an edge opens no peer listener.
     pub tls: At<RawFleetTls>,
+    /// Certificates of edges that are believed no more: serial numbers, or SHA-256 fingerprints. Default: none.
+    pub revoked: At<Vec<At<String>>>,
+    /// A file of 32 or more random bytes, the same for all edges: session cookies are signed by what is derived from it. Default:
+    /// each process draws its own, and a session ends where another edge serves it.
+    pub secret: At<String>,
 }
 
 /// PEM files for mutual TLS between edges.
@@ -168,6 +187,8 @@ pub struct RawCluster {
     pub kubeconfig: At<String>,
     /// The context in `kubeconfig`. Default: its current one.
     pub context: At<String>,
+    /// The namespaces that are read, for accounts with Roles and no `ClusterRole`. Default: all.
+    pub namespaces: At<Vec<At<String>>>,
     /// A folder of Kubernetes YAML, instead of an API server.
     pub manifests: At<String>,
     /// How edges elsewhere reach this cluster's pods: `edge`, `direct`, or `{direct: {plaintext: true}}`. Default: `edge`.
@@ -315,33 +336,6 @@ pub enum RawTier {
     Equals(Vec<At<String>>),
 }
 
-/// What is special about a host.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct RawHost {
-    /// `cluster/namespace` (or `*/namespace`) of those who may route it. Default: the first that claims it.
-    pub owners: At<Vec<At<String>>>,
-    /// The residency fence: only these clusters ever see a request. Default: no fence.
-    pub allow: At<Vec<At<String>>>,
-    /// Where its TLS may end: `anywhere`, or only `inside` the fence. Default: `anywhere`.
-    pub terminate: At<RawTerminate>,
-    /// Its own preference, instead of `geo.prefer`.
-    pub prefer: At<RawPreference>,
-    /// The oldest TLS version it speaks, in quotes. Default: that of `tls`.
-    #[serde(rename = "minTLS")]
-    pub min_tls: At<RawTlsVersion>,
-}
-
-/// Where TLS may end.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum RawTerminate {
-    /// At any edge.
-    Anywhere,
-    /// At edges of the clusters in `allow`.
-    Inside,
-}
-
 /// Which namespaces mean the same thing in every cluster.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -364,6 +358,30 @@ pub struct RawTls {
     pub secrets: At<Vec<At<String>>>,
     /// The certificate for clients without SNI, or with an unknown one: `{secret}` or `{cert, key}`. Default: a self-signed one.
     pub default: At<RawDefaultCertificate>,
+    /// A file of at least 32 random bytes, the same for every edge, so that clients resume sessions at any of them. Default:
+    /// each edge resumes its own. Takes effect with a restart.
+    pub ticket_secret: At<String>,
+}
+
+/// Mutual TLS with clients.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("required" = ["ca"]))]
+pub struct RawClientCertificates {
+    /// The trusted authorities, PEM.
+    pub ca: At<String>,
+    /// `required`, or `optional`: clients without a certificate come in too. Default: `required`.
+    pub mode: At<RawClientCertificateMode>,
+}
+
+/// Whether clients must show a certificate.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RawClientCertificateMode {
+    /// They must.
+    Required,
+    /// They may.
+    Optional,
 }
 
 /// A TLS version.
@@ -406,11 +424,21 @@ pub struct RawDefaultCertificate {
 pub struct RawUpstream {
     /// Until a connection stands. Default: 1s.
     pub connect_timeout: At<RawDuration>,
-    /// From the request to the response's header, each try. Default: 15s.
-    pub response_timeout: At<RawDuration>,
+    /// From the request to the response's header, each try; `auto`: 15s, and for idempotent requests 20 times the 99th percentile
+    /// that was learned, at least 1s. Default: auto.
+    pub response_timeout: At<RawResponseTimeout>,
+    /// From the request to the response's header, all tries together, or `off`. Default: 30s, or twice a longer
+    /// `responseTimeout`.
+    pub request_timeout: At<RawRequestTimeout>,
     /// How often a request is tried in all, at least 1. Default: 3.
     #[schemars(range(min = 1))]
     pub attempts: At<u32>,
+    /// Requests that this edge gives a pool at a time, or `off`; beyond them requests wait. Default: 10000.
+    pub max_requests: At<RawCount>,
+    /// Requests that may wait; beyond them: 503. Default: 100.
+    pub max_pending: At<u32>,
+    /// How long they wait; then: 503. Default: 500ms.
+    pub pending_timeout: At<RawDuration>,
 }
 
 /// What responses tell of their way.
@@ -429,10 +457,41 @@ pub struct RawAccessLog {
     pub enabled: At<bool>,
 }
 
+/// The end of an edge that was told to stop.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawDrain {
+    /// How long it serves on, not ready, until load balancers have noticed. Default: 30s.
+    pub lame_duck: At<RawDuration>,
+    /// How long what is under way may take after that. Default: 60s.
+    pub timeout: At<RawDuration>,
+}
+
+/// From process to process on one machine.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("required" = ["socket"]))]
+pub struct RawHandover {
+    /// A Unix socket that both processes reach; its folder must belong to their user.
+    pub socket: At<String>,
+    /// How long the new process may take until it is ready; then it gives up, and the old one serves on. Default: 60s.
+    pub timeout: At<RawDuration>,
+}
+
 /// A whole number and a unit: `250ms`, `30s`, `10m`, `1h`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(extend("pattern" = "^[0-9]+(ms|s|m|h)$"))]
 pub struct RawDuration(pub String);
+
+/// A duration, or `auto`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(extend("pattern" = "^([0-9]+(ms|s|m|h)|auto)$"))]
+pub struct RawResponseTimeout(pub String);
+
+/// A duration, or `off`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(extend("pattern" = "^([0-9]+(ms|s|m|h)|off)$"))]
+pub struct RawRequestTimeout(pub String);
 
 /// A duration, or `forever`.
 #[derive(Debug, Deserialize, JsonSchema)]

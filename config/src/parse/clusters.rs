@@ -9,7 +9,7 @@ use super::values::{self, socket};
 use crate::error::{FaultKind, suggest};
 use crate::geography::Coordinates;
 use crate::ids::{HostPattern, ObjectName};
-use crate::model::{Cluster, ClusterState, Peers, Reach, Source};
+use crate::model::{Cluster, ClusterState, Kubeconfig, Peers, Reach, Source};
 use crate::raw::{
     At, Entries, RawCluster, RawClusterState, RawCoordinates, RawLocation, RawMaxStale, RawPeers, RawReach, RawReachWord,
 };
@@ -134,10 +134,30 @@ impl Check<'_> {
                 "give a `kubeconfig` for them; edges at home in this cluster ignore it",
             );
         }
-        match (kubeconfig, manifests) {
-            (_, Some(folder)) => Source::Manifests(folder),
-            (Some(path), None) => Source::Kubeconfig { path, context: raw.context.get().cloned() },
-            (None, None) => Source::InCluster,
+        let namespaces = self.list(&raw.namespaces, values::namespace);
+        if raw.namespaces.is_given() && raw.manifests.is_given() {
+            self.report.fault(
+                raw.namespaces.node(),
+                FaultKind::Conflict,
+                "`namespaces` restricts what is read of an API server, and `manifests` are none",
+                "remove it, or the files of other namespaces",
+            );
+        }
+        if raw.namespaces.get().is_some_and(Vec::is_empty) {
+            let remedy = "name the namespaces to read, or remove the field to read all";
+            self.report.fault(
+                raw.namespaces.node(),
+                FaultKind::BadValue,
+                "no namespace is named, so nothing would be read",
+                remedy,
+            );
+        }
+        match manifests {
+            Some(folder) => Source::Manifests(folder),
+            None => Source::ApiServer {
+                kubeconfig: kubeconfig.map(|path| Kubeconfig { path, context: raw.context.get().cloned() }),
+                namespaces: namespaces.map(|names| names.into_iter().map(Into::into).collect()),
+            },
         }
     }
 

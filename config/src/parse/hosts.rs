@@ -7,8 +7,8 @@ use super::tls::version;
 use super::values;
 use crate::error::FaultKind;
 use crate::ids::{ClusterId, HostPattern, Owner};
-use crate::model::{Cluster, HostPolicy, Preference, Reach, Terminate};
-use crate::raw::{At, Entries, RawHost, RawTerminate};
+use crate::model::{Cluster, HostPolicy, Preference, Reach, SessionPersistence, Terminate};
+use crate::raw::{At, Entries, RawDuration, RawHost, RawSessionPersistence, RawTerminate};
 use crate::tree::NodeId;
 
 impl Check<'_> {
@@ -56,6 +56,19 @@ impl Check<'_> {
             terminate,
             prefer,
             min_tls: raw.min_tls.get().copied().map(version),
+            client_certificates: self.client_certificates(&raw.client_certificates),
+            rate_limit: self.rate_limit(&raw.rate_limit),
+            max_body: self.max_body(&raw.max_body),
+            session_persistence: raw.session_persistence.get().map(|raw| self.session_persistence(raw)),
+        }
+    }
+
+    fn session_persistence(&self, raw: &RawSessionPersistence) -> SessionPersistence {
+        let name = raw.session_name.given().and_then(|(at, name)| self.text(at, name, cookie_name));
+        let timeout = raw.absolute_timeout.given();
+        SessionPersistence {
+            session_name: name.unwrap_or_else(|| "causeway-session".into()),
+            absolute_timeout: timeout.and_then(|(at, RawDuration(text))| self.text(at, text, values::positive_duration)),
         }
     }
 
@@ -127,6 +140,15 @@ impl Check<'_> {
             );
         }
     }
+}
+
+/// A token (RFC 6265 section 4.1.1).
+fn cookie_name(text: &str) -> Result<std::sync::Arc<str>, values::Refusal> {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(token) {
+        return Err(("this is not a cookie's name".into(), "use up to 64 letters, digits and hyphens, such as `session`".into()));
+    }
+    Ok(text.into())
 }
 
 /// As a pattern of Ingress, but an empty key is a slip rather than "any".

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::Source;
+use crate::model::{Kubeconfig, Source};
 
 fn ok(text: &str) -> Parsed {
     parse(text.as_bytes(), Path::new("dir/causeway.yaml")).unwrap_or_else(|errors| panic!("{errors}"))
@@ -100,7 +100,10 @@ fn the_order_of_clusters_is_kept() {
 fn relative_paths_start_from_the_files_folder() {
     let config = ok("clusters: {a: {manifests: lab}, b: {kubeconfig: /etc/b.yaml}}\ngeo: {database: ../geo.mmdb}").config;
     assert_eq!(config.clusters[0].source, Source::Manifests("dir/lab".into()));
-    assert_eq!(config.clusters[1].source, Source::Kubeconfig { path: "/etc/b.yaml".into(), context: None });
+    assert_eq!(
+        config.clusters[1].source,
+        Source::ApiServer { kubeconfig: Some(Kubeconfig { path: "/etc/b.yaml".into(), context: None }), namespaces: None }
+    );
     assert_eq!(config.geo.database, Some("dir/../geo.mmdb".into()));
 }
 

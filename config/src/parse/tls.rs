@@ -1,11 +1,16 @@
 //! `tls` towards clients, and `upstream` towards backends.
 
+use std::time::Duration;
+
 use super::Check;
 use super::values::{self, positive_duration};
 use crate::error::FaultKind;
 use crate::ids::ObjectName;
-use crate::model::{CertFile, DefaultCertificate, Tls, TlsVersion, Upstream};
-use crate::raw::{At, RawCertFile, RawDefaultCertificate, RawDuration, RawTls, RawTlsVersion, RawUpstream};
+use crate::model::{CertFile, ClientCertificates, DefaultCertificate, Tls, TlsVersion, Upstream};
+use crate::raw::{
+    At, RawCertFile, RawClientCertificateMode, RawClientCertificates, RawDefaultCertificate, RawDuration, RawRequestTimeout,
+    RawResponseTimeout, RawTls, RawTlsVersion, RawUpstream,
+};
 use crate::tree::NodeId;
 
 impl Check<'_> {
@@ -21,7 +26,15 @@ impl Check<'_> {
                 .collect(),
             secrets: self.list(&raw.secrets, values::name::<ObjectName>).unwrap_or_default(),
             default: self.default_certificate(&raw.default),
+            ticket_secret: self.path(&raw.ticket_secret),
         }
+    }
+
+    pub(super) fn client_certificates(&self, raw: &At<RawClientCertificates>) -> Option<ClientCertificates> {
+        let (at, raw) = raw.given()?;
+        self.need(at, "ca", &raw.ca, "name a PEM file with the authorities whose certificates are trusted");
+        let optional = matches!(raw.mode.get(), Some(RawClientCertificateMode::Optional));
+        Some(ClientCertificates { ca: self.path(&raw.ca)?, optional })
     }
 
     fn cert_file(&self, at: NodeId, cert: &At<String>, key: &At<String>) -> Option<CertFile> {
@@ -54,12 +67,37 @@ impl Check<'_> {
         if let Some((at, 0)) = raw.attempts.given() {
             self.report.fault(at, FaultKind::BadValue, "0 attempts would send nothing", "write 1 to try once and never again");
         }
+        let response_timeout = raw.response_timeout.given().and_then(|(at, RawResponseTimeout(text))| match text.as_str() {
+            "auto" => None,
+            _ => self.text(at, text, |text| or_word(text, "auto")),
+        });
+        let request_timeout = match raw.request_timeout.given() {
+            Some((_, RawRequestTimeout(text))) if text == "off" => None,
+            Some((at, RawRequestTimeout(text))) => self.text(at, text, |text| or_word(text, "off")),
+            None => default.request_timeout.max(response_timeout.map(|each| each * 2)),
+        };
+        if let (Some(each), Some(all)) = (response_timeout, request_timeout)
+            && each > all
+        {
+            self.report.warn(
+                raw.response_timeout.node(),
+                "a single try may take longer than the whole request, so that it will never take so long",
+                "make `requestTimeout` longer, or this shorter",
+            );
+        }
         Upstream {
             connect_timeout: duration(&raw.connect_timeout, default.connect_timeout),
-            response_timeout: duration(&raw.response_timeout, default.response_timeout),
+            response_timeout,
+            request_timeout,
             attempts: raw.attempts.get().copied().unwrap_or(default.attempts),
+            concurrency: self.concurrency(raw),
         }
     }
+}
+
+/// A duration where a word may stand as well.
+fn or_word(text: &str, word: &str) -> Result<Duration, values::Refusal> {
+    positive_duration(text).map_err(|(message, remedy)| (message, format!("{remedy}; or `{word}`")))
 }
 
 pub(super) fn version(raw: RawTlsVersion) -> TlsVersion {
