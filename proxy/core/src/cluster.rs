@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use causeway_config::{ClusterId, HostPattern, ObjectName, Scope};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::diagnostics::Diagnostic;
 use crate::time::Nanos;
@@ -58,7 +58,7 @@ pub enum Freshness {
 }
 
 /// The objects of one cluster that decide where requests go.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Objects {
     /// Services by name.
@@ -67,10 +67,12 @@ pub struct Objects {
     pub ingresses: BTreeMap<ObjectName, Arc<Ingress>>,
     /// Ingress classes by name.
     pub ingress_classes: BTreeMap<Arc<str>, IngressClass>,
+    /// Namespaces by name. An account that may not read them, or a folder, has none of them, and their objects all the same.
+    pub namespaces: BTreeMap<Arc<str>, Namespace>,
 }
 
 /// A Service (`core/v1`).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Service {
     /// Its ports, in the object's order; only TCP ones, since HTTP runs over TCP.
@@ -79,10 +81,13 @@ pub struct Service {
     pub external_name: bool,
     /// Annotation `causeway.dev/scope`.
     pub scope: Scope,
+    /// `status.loadBalancer.ingress`: addresses, or names of load balancers.
+    #[serde(default)]
+    pub balancers: Vec<Arc<str>>,
 }
 
 /// A port of a Service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServicePort {
     /// Its name; empty where the Service has one port without a name.
@@ -94,7 +99,7 @@ pub struct ServicePort {
 }
 
 /// What a backend speaks (Kubernetes `appProtocol`, KEP-3726 and GEP-1911).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AppProtocol {
     /// HTTP/1.1.
@@ -107,7 +112,7 @@ pub enum AppProtocol {
 }
 
 /// An address behind a Service, for one of its ports: what an `EndpointSlice` (`discovery.k8s.io/v1`) lists.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoint {
     /// The name of the Service's port that it serves; slices and Services meet by this name.
@@ -125,7 +130,7 @@ pub struct Endpoint {
 }
 
 /// An Ingress (`networking.k8s.io/v1`).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ingress {
     /// `spec.ingressClassName`.
@@ -147,7 +152,7 @@ pub struct Ingress {
 }
 
 /// A path of a rule of an Ingress.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IngressRule {
     /// The rule's host.
@@ -161,7 +166,7 @@ pub struct IngressRule {
 }
 
 /// How a path of an Ingress is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PathType {
     /// To the letter.
     Exact,
@@ -170,7 +175,7 @@ pub enum PathType {
 }
 
 /// A Service of the Ingress's own namespace, and one of its ports.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceRef {
     /// The Service.
@@ -180,7 +185,7 @@ pub struct ServiceRef {
 }
 
 /// A port by number or by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "camelCase")]
 pub enum PortRef {
     /// `port.number`
@@ -190,7 +195,7 @@ pub enum PortRef {
 }
 
 /// An entry of `spec.tls`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IngressTls {
     /// The hosts it lists; may be empty.
@@ -199,8 +204,16 @@ pub struct IngressTls {
     pub secret: Option<Arc<str>>,
 }
 
+/// A Namespace (`core/v1`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Namespace {
+    /// Annotation `causeway.dev/scope`: `cluster` keeps everything in it at home, whatever the objects say themselves.
+    pub scope: Scope,
+}
+
 /// An `IngressClass` (`networking.k8s.io/v1`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IngressClass {
     /// `spec.controller`.

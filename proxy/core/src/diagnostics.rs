@@ -3,10 +3,10 @@
 use std::fmt;
 
 use causeway_config::ClusterId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A fault in an object or a policy that serving goes on around.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diagnostic {
     /// How much is lost.
@@ -24,7 +24,7 @@ pub struct Diagnostic {
 }
 
 /// How much is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Something that was asked for is not served.

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use causeway_config::{ClusterId, ClusterState as State};
 use serde::Serialize;
 
+use crate::cell::Closed;
 use crate::geo::{Location, Rule};
-use crate::plan::{Candidate, Plan, RequestHead, Step, matched, plan};
+use crate::plan::{Candidate, Plan, RequestHead, Step, Target, matched, plan};
 use crate::pool::PoolKey;
 use crate::route::Origin;
 use crate::snapshot::Snapshot;
@@ -72,6 +73,16 @@ pub struct ClusterPart {
     pub endpoints: usize,
     /// Average time to response headers from here, in milliseconds.
     pub latency_ms: f64,
+    /// Why it gets nothing new although it has endpoints, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closed>,
+    /// The part of its capacity that is used while it recovers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovering: Option<f64>,
+    /// Its endpoints that are out of rotation for having failed.
+    pub ejected: usize,
+    /// Its endpoints that owe answers for too long.
+    pub silent: usize,
     /// Why it was passed over, if it was.
     pub passed_over: Option<String>,
 }
@@ -84,6 +95,8 @@ pub struct Drawn {
     pub cluster: ClusterId,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Whether it is a pod, or an edge of its cluster that picks one.
+    pub target: Target,
     /// How it was come by.
     pub step: Step,
     /// Peak EWMA of the time to response headers, in milliseconds.
@@ -128,6 +141,7 @@ fn decide(snapshot: &Snapshot, head: RequestHead<'_>, mut plan: Plan, now: Nanos
             .map(|c| Drawn {
                 cluster: c.cluster_id.clone(),
                 address: c.address,
+                target: c.target.clone(),
                 step: c.step,
                 latency_ms: c.cell().latency(now) * 1e3,
                 in_flight: c.cell().in_flight(),
@@ -140,7 +154,13 @@ fn decide(snapshot: &Snapshot, head: RequestHead<'_>, mut plan: Plan, now: Nanos
 fn part(snapshot: &Snapshot, plan: &Plan, cluster: usize, share: f64, pick: Option<usize>, now: Nanos) -> ClusterPart {
     let member = &plan.pool.members[cluster];
     let tier = plan.tiers().iter().position(|tier| tier.contains(&cluster));
-    let ready = member.endpoints.iter().filter(|e| e.ready && !e.cell.ejected(now)).count();
+    let in_rotation = member.endpoints.iter().filter(|e| e.ready && !e.cell.ejected(now) && e.reachable()).count();
+    let (ready, endpoints) = match member.behind {
+        Some(behind) => (if in_rotation > 0 { behind.ready as usize } else { 0 }, behind.total as usize),
+        None => (in_rotation, member.endpoints.len()),
+    };
+    let (closed, recovering) = (member.cell.closed(now), member.cell.recovering(now));
+    let silent = member.endpoints.iter().filter(|e| e.ready && !e.cell.ejected(now) && e.cell.silent(now)).count();
     let info = &snapshot.clusters[cluster];
     let fenced = plan.policy.tls.fence.as_ref().is_some_and(|fence: &Arc<[ClusterId]>| !fence.contains(&info.id));
     let passed_over = match (pick, member.absence) {
@@ -149,19 +169,36 @@ fn part(snapshot: &Snapshot, plan: &Plan, cluster: usize, share: f64, pick: Opti
         (_, Some(absence)) => Some(absence.to_string()),
         _ if info.state == State::Off => Some("it is off".to_owned()),
         _ if tier.is_none() => Some("the host is fenced, and the way there is plaintext".to_owned()),
-        _ if member.endpoints.is_empty() => Some("it has no endpoint".to_owned()),
+        _ if endpoints == 0 => Some("it has no endpoint".to_owned()),
+        _ if member.endpoints.is_empty() => {
+            Some("none of its edges has answered yet, and its pods are reached through them".to_owned())
+        }
+        _ if member.endpoints.iter().all(|e| !e.reachable()) => Some("the links to its edges are down".to_owned()),
+        _ if closed == Some(Closed::Dark) => Some("nothing in it answered, and it is left alone for seconds".to_owned()),
+        _ if closed == Some(Closed::Silent) => Some("it owes answers for too long, and gets nothing new".to_owned()),
+        _ if closed == Some(Closed::Probed) => {
+            Some("it was left alone, and a request is finding out whether it answers again".to_owned())
+        }
         _ if ready == 0 => Some("none of its endpoints is in rotation".to_owned()),
+        _ if silent == in_rotation => Some("all of its endpoints owe answers for too long".to_owned()),
         _ if info.weight <= 0.0 => Some("its weight is 0".to_owned()),
         _ if share <= 0.0 => Some("clusters of a better tier take everything".to_owned()),
-        _ => Some("another cluster was drawn by share".to_owned()),
+        _ => match recovering {
+            Some(part) => Some(format!("it recovers, and has {:.0} % of its capacity; another was drawn", part * 100.0)),
+            None => Some("another cluster was drawn by share".to_owned()),
+        },
     };
     ClusterPart {
         cluster: info.id.clone(),
         tier,
         share,
         ready,
-        endpoints: member.endpoints.len(),
+        endpoints,
         latency_ms: member.cell.latency(now) * 1e3,
+        closed,
+        recovering,
+        ejected: member.endpoints.iter().filter(|e| e.cell.ejected(now)).count(),
+        silent,
         passed_over,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use causeway_config::{ClusterId, HostPattern, TlsVersion};
+use causeway_config::{ClientCertificates, ClusterId, HostPattern, RateLimit, SessionPersistence, TlsVersion};
 use serde::Serialize;
 
 use crate::geo::Preferences;
@@ -15,6 +15,12 @@ pub struct Policy {
     pub preferences: Preferences,
     /// What TLS must be.
     pub tls: TlsPolicy,
+    /// Whether and how a client's requests stay with the endpoint that served its first.
+    pub session: Option<SessionPersistence>,
+    /// How many requests of one client the host takes.
+    pub rate_limit: Option<RateLimit>,
+    /// Bytes of a request's body.
+    pub max_body: Option<u64>,
 }
 
 /// What the TLS connection must be over which a host is asked for. A connection made under one policy is not used under
@@ -26,6 +32,8 @@ pub struct TlsPolicy {
     pub min_version: TlsVersion,
     /// The residency fence: the clusters that may see a request.
     pub fence: Option<Arc<[ClusterId]>>,
+    /// Whose certificates clients show.
+    pub clients: Option<ClientCertificates>,
     /// Whether TLS must not end at this edge: it never loads the key.
     pub elsewhere: bool,
 }

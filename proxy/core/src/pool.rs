@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use causeway_config::ObjectName;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::cell::{ClusterCell, EndpointCell};
+use crate::cell::{ClusterCell, EndpointCell, RetryBudget};
 use crate::cluster::AppProtocol;
 use crate::diagnostics::Diagnostic;
+use crate::link::{Count, InstanceId, LinkCell, LinkState};
 use crate::share::Rows;
 
 /// Which pool.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PoolKey {
     /// The Service.
     pub service: ObjectName,
@@ -50,7 +51,7 @@ pub enum Absence {
     Off,
     /// Its Service speaks another protocol there than the pool.
     OtherProtocol,
-    /// Its pods cannot be reached from here.
+    /// Its pods cannot be reached from here: `reach` is `edge`, and the fleet has no certificates for its edges.
     Unreachable,
 }
 
@@ -61,7 +62,7 @@ impl std::fmt::Display for Absence {
             Self::NotShared => "its Service is not shared with other clusters",
             Self::Off => "it is off",
             Self::OtherProtocol => "its Service speaks another protocol",
-            Self::Unreachable => "its pods cannot be reached from here",
+            Self::Unreachable => "its pods cannot be reached from here: `fleet.tls` is missing",
         })
     }
 }
@@ -76,6 +77,7 @@ pub struct Pool {
     /// Endpoints that were refused.
     pub(crate) refused: Vec<Diagnostic>,
     pub(crate) shares: Shares,
+    pub(crate) budget: Arc<RetryBudget>,
     /// Whether time alone changes nothing: no ramp, no ejection.
     pub(crate) settled: AtomicBool,
 }
@@ -85,8 +87,10 @@ pub struct Pool {
 pub struct Member {
     /// Why the cluster takes no part, if it does not.
     pub absence: Option<Absence>,
-    /// Its endpoints.
+    /// Its endpoints: pods, or the cluster's edges.
     pub endpoints: Box<[PoolEndpoint]>,
+    /// How many pods there are behind its edges, where the endpoints are edges.
+    pub behind: Option<Count>,
     /// Those that the cluster calls ready: positions in `endpoints`.
     pub ready: Box<[u32]>,
     /// What is known of it here.
@@ -98,8 +102,12 @@ pub struct Member {
 pub struct PoolEndpoint {
     /// Where.
     pub address: SocketAddr,
+    /// What it is.
+    pub via: Via,
     /// Who: with the port, the identity that its cell is carried over by.
     pub uid: Arc<str>,
+    /// The same as a number that every edge makes alike, and that tells nothing: for session cookies.
+    pub tag: u64,
     /// Whether the cluster calls it ready.
     pub ready: bool,
     /// Not ready, yet still serving: taken only when nothing else is left.
@@ -108,6 +116,36 @@ pub struct PoolEndpoint {
     pub terminating: bool,
     /// What is known of it here.
     pub cell: Arc<EndpointCell>,
+}
+
+/// What an endpoint is.
+#[derive(Clone, Debug)]
+pub enum Via {
+    /// A pod.
+    Pod,
+    /// An edge of the cluster, which picks a pod.
+    Peer(InstanceId, Arc<LinkCell>),
+}
+
+/// The tag of an endpoint (FNV-1a over its identity).
+pub(crate) fn tag(uid: &str, port: u16) -> u64 {
+    let bytes = uid.bytes().chain(port.to_be_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+impl PoolEndpoint {
+    /// Whether the way there works, as far as is known: nothing is known of the way to a pod but what its cell learns.
+    pub fn reachable(&self) -> bool {
+        match &self.via {
+            Via::Pod => true,
+            Via::Peer(_, link) => link.is_up(),
+        }
+    }
+
+    /// Whether the way there is down, and not only in doubt.
+    pub fn cut_off(&self) -> bool {
+        matches!(&self.via, Via::Peer(_, link) if link.state() == LinkState::Down)
+    }
 }
 
 /// The share table: for each row, which part of the requests each cluster gets. [`tick`](crate::health::tick) alone writes it.
@@ -140,8 +178,23 @@ impl Shares {
 }
 
 impl Pool {
+    /// Requests on their way to any of its endpoints, or there.
+    pub fn in_flight(&self) -> u32 {
+        self.members.iter().map(|member| member.cell.in_flight()).sum()
+    }
+
     /// The share table.
     pub fn shares(&self) -> &Shares {
         &self.shares
+    }
+
+    /// Whether the budget has a retry left.
+    pub fn may_retry(&self) -> bool {
+        self.budget.left()
+    }
+
+    /// Takes a retry from the budget: a fifth of what the pool answered lately, and ten a second. Whether there was one.
+    pub fn spend_retry(&self) -> bool {
+        self.budget.spend()
     }
 }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use causeway_config::{ClusterId, ClusterState as State, Config, Coordinates, HostPattern, ObjectName};
 use serde::Serialize;
 
-use crate::cluster::{Endpoints, Freshness, Objects};
+use crate::cluster::{Endpoints, Freshness, Objects, Service};
 use crate::diagnostics::Diagnostic;
+use crate::distance::DistanceCell;
+use crate::peer::ClusterPeers;
 use crate::policy::Policies;
 use crate::pool::Pool;
 use crate::route::RouteTable;
@@ -41,6 +43,10 @@ pub struct Snapshot {
     pub(crate) objects: Box<[Arc<Objects>]>,
     /// What the pools were filled with, by cluster.
     pub(crate) endpoints: Box<[Arc<Endpoints>]>,
+    /// The edges of the clusters that are reached through them, by cluster.
+    pub peers: Box<[Option<ClusterPeers>]>,
+    /// How far the clusters are, by index: measured while serving.
+    pub distances: Box<[Arc<DistanceCell>]>,
 }
 
 /// A cluster as this edge sees it.
@@ -57,7 +63,8 @@ pub struct ClusterInfo {
     pub coordinates: Option<Coordinates>,
     /// How much its objects are to be believed.
     pub freshness: Freshness,
-    /// What a round trip from here is assumed to take until it is measured, in milliseconds.
+    /// What a round trip from here takes, in milliseconds: assumed by the great circle until it was measured. What is nearer
+    /// comes first where no preference names it.
     pub distance_ms: f64,
 }
 
@@ -97,6 +104,8 @@ impl Snapshot {
             route_diagnostics: Arc::default(),
             objects: Box::default(),
             endpoints: Box::default(),
+            peers: Box::default(),
+            distances: Box::default(),
         }
     }
 
@@ -105,10 +114,17 @@ impl Snapshot {
         self.clusters.get(self.home).map_or_else(|| &self.config.clusters[0].id, |home| &home.id)
     }
 
+    /// A Service of one cluster, whether routes lead to it or not.
+    pub fn service(&self, cluster: &ClusterId, name: &ObjectName) -> Option<&Arc<Service>> {
+        let position = self.clusters.iter().position(|info| info.id == *cluster)?;
+        self.objects.get(position)?.services.get(name)
+    }
+
     /// Whether both would decide everything alike, so that the newer need not be published.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.routes, &other.routes)
             && self.clusters == other.clusters
+            && self.peers == other.peers
             && self.pools.len() == other.pools.len()
             && self.pools.iter().zip(&other.pools).all(|(a, b)| Arc::ptr_eq(a, b))
             && (Arc::ptr_eq(&self.config, &other.config) || self.config == other.config)

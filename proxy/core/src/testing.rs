@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use causeway_config as config;
 use causeway_config::{Cluster, ClusterId, Config, Coordinates, ObjectName, Reach, Scope, Source};
@@ -15,6 +16,8 @@ use crate::compile::{Edge, compile};
 use crate::diagnostics::Diagnostic;
 use crate::geo::Location;
 use crate::health::tick;
+use crate::link::{InstanceId, LinkCell};
+use crate::peer::{ClusterPeers, Peer};
 use crate::plan::{Plan, RequestHead, plan};
 use crate::snapshot::Snapshot;
 use crate::time::Nanos;
@@ -28,6 +31,7 @@ pub(crate) struct World {
     pub(crate) config: Config,
     pub(crate) edge: Edge,
     pub(crate) states: Vec<ClusterState>,
+    pub(crate) peers: Vec<ClusterPeers>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) now: Nanos,
@@ -71,7 +75,7 @@ pub(crate) fn world() -> World {
         forwarded_for: Vec::new(),
     };
     let config = Config {
-        fleet: config::Fleet { name: "test".into(), tls: None },
+        fleet: config::Fleet { name: "test".into(), tls: None, revoked: Vec::new(), secret: None },
         listen: config::Listen { http: None, https: listener(), peer: None, health: Vec::new(), admin: Vec::new() },
         clusters: vec![cluster("aws", 38.9, -77.4), cluster("azure", 52.4, 4.9), cluster("google", 1.35, 103.82)],
         geo: config::Geo::default(),
@@ -80,9 +84,13 @@ pub(crate) fn world() -> World {
         ingress_classes: vec!["causeway".into(), "traefik".into()],
         sameness: config::Sameness::default(),
         tls: config::Tls::default(),
+        limits: config::Limits::default(),
         upstream: config::Upstream::default(),
         responses: config::Responses::default(),
         access_log: config::AccessLog::default(),
+        drain: config::Drain::default(),
+        handover: None,
+        state_dir: None,
     };
     World {
         edge: Edge {
@@ -91,6 +99,7 @@ pub(crate) fn world() -> World {
             addresses: vec!["10.9.9.9".parse().unwrap()],
         },
         states: NAMES.iter().map(|n| ClusterState { freshness: Freshness::Synced, ..ClusterState::syncing(id(n)) }).collect(),
+        peers: Vec::new(),
         snapshot: Arc::new(Snapshot::empty(Arc::new(config.clone()))),
         config,
         diagnostics: Vec::new(),
@@ -126,6 +135,7 @@ pub(crate) fn service() -> Service {
         ports: vec![ServicePort { name: "web".into(), port: 80, protocol: AppProtocol::Http }],
         external_name: false,
         scope: Scope::Fleet,
+        balancers: Vec::new(),
     }
 }
 
@@ -141,7 +151,7 @@ pub(crate) fn endpoint(cluster: usize, n: usize) -> Endpoint {
 }
 
 impl World {
-    fn objects(&mut self, cluster: usize, change: impl FnOnce(&mut Objects)) -> &mut Self {
+    pub(crate) fn objects(&mut self, cluster: usize, change: impl FnOnce(&mut Objects)) -> &mut Self {
         change(Arc::make_mut(&mut self.states[cluster].objects));
         self
     }
@@ -170,9 +180,29 @@ impl World {
         self
     }
 
+    /// Reaches azure and google through edges: so many each, all of whose links are up.
+    pub(crate) fn through_edges(&mut self, counts: [usize; 2]) -> &mut Self {
+        let file = || "/fleet".into();
+        self.config.fleet.tls = Some(config::FleetTls { ca: file(), cert: file(), key: file() });
+        self.peers.clear();
+        for (cluster, count) in [AZURE, GOOGLE].into_iter().zip(counts) {
+            self.config.clusters[cluster].reach = Reach::Edge;
+            let peer = |n: usize| {
+                let link = Arc::new(LinkCell::default());
+                link.answered(Duration::from_millis(80));
+                let address = format!("203.0.113.{}:8444", 10 * cluster + n).parse().unwrap();
+                Peer { instance: InstanceId::parse(&format!("{}-{n}", NAMES[cluster])).unwrap(), address, link }
+            };
+            let peers = Arc::new((0..count).map(peer).collect());
+            self.peers.push(ClusterPeers { cluster: id(NAMES[cluster]), peers, counts: None });
+        }
+        self
+    }
+
     /// Compiles and ticks, as publishing does.
     pub(crate) fn compile(&mut self) -> &mut Self {
-        let (snapshot, diagnostics) = compile(&Arc::new(self.config.clone()), &self.edge, &self.states, &self.snapshot);
+        let (snapshot, diagnostics) =
+            compile(&Arc::new(self.config.clone()), &self.edge, &self.states, &self.peers, &self.snapshot);
         tick(&snapshot, self.now);
         self.snapshot = Arc::new(snapshot);
         self.diagnostics = diagnostics;

@@ -1,16 +1,22 @@
 //! A snapshot in words: what `/snapshot`, `/routes` and `causeway routes` show. Sorted, so that two views compare.
 
+mod health;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use causeway_config::ClusterId;
 use serde::Serialize;
 
+use crate::cell::Closed;
 use crate::cluster::AppProtocol;
-use crate::pool::{Absence, Member, Pool};
+use crate::link::{Count, InstanceId, LinkState};
+use crate::pool::{Absence, Member, Pool, Via};
 use crate::route::{HostEntry, Origin, PathMatch, Route};
 use crate::snapshot::{ClusterInfo, Snapshot};
 use crate::time::Nanos;
+
+pub use health::{ClusterHealth, ENDPOINT_STATES, MEMBER_STATES, health};
 
 /// Everything that requests are decided by now. Holds no keys, since the snapshot holds none.
 #[derive(Clone, Debug, Serialize)]
@@ -22,10 +28,27 @@ pub struct SnapshotView {
     pub home: ClusterId,
     /// The clusters, in the configuration's order.
     pub clusters: Vec<ClusterInfo>,
+    /// The edges of other clusters that this edge reaches pods through, by cluster.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub peers: BTreeMap<String, Vec<PeerView>>,
     /// The routes.
     pub routes: Vec<RouteView>,
     /// The pools, by Service and port.
     pub pools: BTreeMap<String, PoolView>,
+}
+
+/// An edge of another cluster.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerView {
+    /// Who it is.
+    pub instance: InstanceId,
+    /// An address that leads to it.
+    pub address: SocketAddr,
+    /// Whether the way there works.
+    pub link: LinkState,
+    /// The average round trip, in milliseconds.
+    pub rtt_ms: Option<f64>,
 }
 
 /// One host and path.
@@ -91,11 +114,23 @@ pub struct MemberView {
     pub absent: Option<Absence>,
     /// Average time to response headers from here, in milliseconds.
     pub latency_ms: f64,
-    /// Its endpoints.
+    /// Why it gets nothing new although it has endpoints, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closed>,
+    /// The part of its capacity that is used while it recovers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovering: Option<f64>,
+    /// How long idempotent requests are waited for there, in milliseconds, while something else could be tried.
+    pub patience_ms: f64,
+    /// How many pods its edges speak of, where it is reached through them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Count>,
+    /// Its endpoints: pods, or the cluster's edges.
     pub endpoints: Vec<EndpointView>,
 }
 
 /// An endpoint.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each of which a reader looks for by its name")]
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointView {
@@ -103,12 +138,17 @@ pub struct EndpointView {
     pub address: SocketAddr,
     /// Who.
     pub uid: String,
+    /// The state of the way there, if it is an edge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkState>,
     /// Whether the cluster calls it ready.
     pub ready: bool,
     /// Whether it is on its way out.
     pub terminating: bool,
     /// Whether it is out of rotation for having failed.
     pub ejected: bool,
+    /// Whether it owes answers for too long, and gets nothing new.
+    pub silent: bool,
     /// Peak EWMA of the time to response headers, in milliseconds.
     pub latency_ms: f64,
     /// Requests on their way to it.
@@ -124,9 +164,21 @@ pub fn view(snapshot: &Snapshot, now: Nanos) -> SnapshotView {
         generation: snapshot.generation,
         home: snapshot.home().clone(),
         clusters: snapshot.clusters.to_vec(),
+        peers: peers(snapshot),
         routes: routes(snapshot),
         pools: snapshot.pools.iter().map(pool).collect(),
     }
+}
+
+fn peers(snapshot: &Snapshot) -> BTreeMap<String, Vec<PeerView>> {
+    let view = |peer: &crate::peer::Peer| PeerView {
+        instance: peer.instance.clone(),
+        address: peer.address,
+        link: peer.link.state(),
+        rtt_ms: peer.link.rtt().map(|rtt| rtt.as_secs_f64() * 1e3),
+    };
+    let known = snapshot.peers.iter().flatten();
+    known.map(|known| (known.cluster.to_string(), known.peers.iter().map(view).collect())).collect()
 }
 
 /// Views the routes alone, sorted by host and path.
@@ -177,9 +229,14 @@ fn member_view(member: &Member, now: Nanos) -> MemberView {
     let endpoint = |e: &crate::pool::PoolEndpoint| EndpointView {
         address: e.address,
         uid: e.uid.to_string(),
+        link: match &e.via {
+            Via::Pod => None,
+            Via::Peer(_, link) => Some(link.state()),
+        },
         ready: e.ready,
         terminating: e.terminating,
         ejected: e.cell.ejected(now),
+        silent: e.cell.silent(now),
         latency_ms: e.cell.latency(now) * 1e3,
         in_flight: e.cell.in_flight(),
         failures: e.cell.consecutive_failures(),
@@ -187,6 +244,10 @@ fn member_view(member: &Member, now: Nanos) -> MemberView {
     MemberView {
         absent: member.absence,
         latency_ms: member.cell.latency(now) * 1e3,
+        closed: member.cell.closed(now),
+        recovering: member.cell.recovering(now),
+        patience_ms: member.cell.patience().as_secs_f64() * 1e3,
+        behind: member.behind,
         endpoints: member.endpoints.iter().map(endpoint).collect(),
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use causeway_config::HostPattern;
 
-use super::claims::{Claims, permitted};
-use super::fleet::Fleet;
+use super::claims::Claims;
+use super::fleet::{Fleet, Way};
 use super::ingress::{Rules, Said, translate};
+use super::permit::permitted;
 use super::pools::Specs;
 use super::secrets::secrets;
 use super::versions::{merge, versions};
@@ -49,20 +50,20 @@ pub(super) fn build(fleet: &Fleet<'_>, policies: &Policies) -> Built {
         table.insert(Arc::new(HostEntry { pattern, policy, paths: PathTable::new(rules) }));
     }
     let pools = specs.finish(&mut diagnostics);
-    Built { routes: RouteTable { hosts: table, pools }, secrets, diagnostics }
+    Built { routes: RouteTable::new(table, pools), secrets, diagnostics }
 }
 
 /// What the configuration asks for and cannot have.
 fn configuration(fleet: &Fleet<'_>) -> Vec<Diagnostic> {
-    let unreachable = fleet.order.iter().filter(|&&c| fleet.reach(c).is_none()).map(|&c| {
+    let unreachable = fleet.order.iter().filter(|&&c| fleet.way(c) == Way::None).map(|&c| {
         let id = &fleet.cluster(c).id;
         Diagnostic {
             severity: Severity::Warning,
             cluster: None,
             object: "configuration".into(),
             field: format!("clusters.{id}.reach"),
-            problem: format!("the pods of {id} cannot be reached from here: this version has no peer edges yet"),
-            remedy: "set `reach: {direct: ...}` and `podCIDRs` where the clouds share a flat network".into(),
+            problem: format!("the pods of {id} cannot be reached from here: `reach` is `edge`, and edges need certificates to know each other"),
+            remedy: "make them with `causeway ca` and name them in `fleet.tls`; or, where the clouds share a flat network, set `reach: {direct: ...}` and `podCIDRs`".into(),
         }
     });
     unreachable.collect()

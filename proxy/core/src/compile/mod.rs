@@ -9,11 +9,14 @@ mod claims;
 mod fleet;
 mod hosts;
 mod ingress;
+mod permit;
 mod policies;
 mod pools;
 mod secrets;
 mod versions;
 
+#[cfg(test)]
+mod peers_tests;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +27,7 @@ use causeway_config::{ClusterId, Config};
 
 use crate::cluster::ClusterState;
 use crate::diagnostics::Diagnostic;
+use crate::peer::ClusterPeers;
 use crate::snapshot::Snapshot;
 use fleet::Fleet;
 
@@ -38,19 +42,29 @@ pub struct Edge {
     pub addresses: Vec<IpAddr>,
 }
 
-/// Compiles. `states` may come in any order; a cluster without one counts as not yet synced. `previous` is what is served now:
+/// Compiles. `states` may come in any order; a cluster without one counts as not yet synced. `peers` are the edges of other
+/// clusters, in any order; they matter where `reach` is `edge`. `previous` is what is served now:
 /// cells are carried over from it by identity, and whatever would be equal is shared with it.
 ///
 /// The diagnostics are sorted, and say everything that is wrong now, not only what is new. Where nothing changed at all the
 /// returned snapshot has the generation of `previous`, and need not be published.
-pub fn compile(config: &Arc<Config>, edge: &Edge, states: &[ClusterState], previous: &Snapshot) -> (Snapshot, Vec<Diagnostic>) {
-    let fleet = Fleet::new(config, edge, states);
+pub fn compile(
+    config: &Arc<Config>,
+    edge: &Edge,
+    states: &[ClusterState],
+    peers: &[ClusterPeers],
+    previous: &Snapshot,
+) -> (Snapshot, Vec<Diagnostic>) {
+    let fleet = Fleet::new(config, edge, states, peers, previous);
     let same_config = Arc::ptr_eq(config, &previous.config) || **config == *previous.config;
     let same_config = same_config && previous.generation > 0;
+    let clusters = fleet.infos();
+    let same_distances = clusters.iter().map(|c| c.distance_ms).eq(previous.clusters.iter().map(|c| c.distance_ms));
+    let same_policies = same_config && same_distances;
     let objects = fleet.all_objects();
     let endpoints = fleet.all_endpoints();
 
-    let (rows, policies) = if same_config {
+    let (rows, policies) = if same_policies {
         (Arc::clone(&previous.rows), Arc::clone(&previous.policies))
     } else {
         let (rows, policies) = policies::build(&fleet);
@@ -59,7 +73,7 @@ pub fn compile(config: &Arc<Config>, edge: &Edge, states: &[ClusterState], previ
     };
     let same_objects = objects.len() == previous.objects.len()
         && objects.iter().zip(&previous.objects).all(|(a, b)| Arc::ptr_eq(a, b) || a == b);
-    let (routes, secrets, route_diagnostics) = if same_config && same_objects {
+    let (routes, secrets, route_diagnostics) = if same_policies && same_objects {
         (Arc::clone(&previous.routes), Arc::clone(&previous.secrets), Arc::clone(&previous.route_diagnostics))
     } else {
         let built = hosts::build(&fleet, &policies);
@@ -77,7 +91,7 @@ pub fn compile(config: &Arc<Config>, edge: &Edge, states: &[ClusterState], previ
         generation: previous.generation,
         config: Arc::clone(config),
         home: fleet.home,
-        clusters: fleet.infos().into(),
+        clusters: clusters.into(),
         rows,
         policies,
         routes,
@@ -86,6 +100,8 @@ pub fn compile(config: &Arc<Config>, edge: &Edge, states: &[ClusterState], previ
         route_diagnostics,
         objects,
         endpoints,
+        peers: fleet.all_peers(),
+        distances: fleet.all_distances(),
     };
     if previous.generation == 0 || !snapshot.same_as(previous) {
         snapshot.generation += 1;

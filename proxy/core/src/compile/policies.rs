@@ -6,13 +6,10 @@ use std::sync::Arc;
 use causeway_config::{ClusterId, ClusterState as State, HostPolicy, Preference, Terminate, Tiers};
 
 use super::fleet::Fleet;
+use crate::distance::NEAR;
 use crate::geo::{Preferences, Rule};
 use crate::policy::{Policies, Policy, TlsPolicy};
 use crate::share::{Rows, Tiers as Row};
-
-/// Clusters this close to the nearest one, in milliseconds or as a part of its distance, are as good as it.
-const NEAR_MS: f64 = 10.0;
-const NEAR_PART: f64 = 0.2;
 
 pub(super) fn build(fleet: &Fleet<'_>) -> (Arc<Rows>, Policies) {
     let mut rows = Interner::default();
@@ -43,12 +40,16 @@ fn policy(fleet: &Fleet<'_>, declared: &HostPolicy, rows: &mut Interner) -> Poli
     let prefer = declared.prefer.as_ref().unwrap_or(&fleet.config.geo.prefer);
     let inside = |fence: &[ClusterId]| fence.contains(&fleet.cluster(fleet.home).id);
     Policy {
+        session: declared.session_persistence.clone(),
         preferences: preferences(fleet, prefer, fence, rows),
         tls: TlsPolicy {
             min_version: declared.min_tls.unwrap_or(fleet.config.tls.min_version),
             fence: fence.map(Arc::from),
+            clients: declared.client_certificates.clone(),
             elsewhere: declared.terminate == Terminate::Inside && !fence.is_some_and(inside),
         },
+        rate_limit: declared.rate_limit.clone(),
+        max_body: declared.max_body,
     }
 }
 
@@ -105,7 +106,9 @@ fn nearest(fleet: &Fleet<'_>, clusters: Vec<usize>) -> Vec<Vec<usize>> {
         match tiers.last_mut() {
             Some(tier) if distance <= limit => tier.push(cluster),
             _ => {
-                limit = distance + f64::max(NEAR_MS, distance * NEAR_PART);
+                // This close to the nearest one is as good as it.
+                let (least, part) = NEAR;
+                limit = distance + least.max(distance * part);
                 tiers.push(vec![cluster]);
             }
         }

@@ -1,19 +1,21 @@
 //! Pools: one Service by namespace and name in all clusters, to endpoints with their cells.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use causeway_config::{ClusterState as State, ObjectName};
 
-use super::fleet::{Fleet, Plaintext};
+use super::fleet::{Fleet, SEED, Way};
 use super::versions::Version;
-use crate::cell::{ClusterCell, EndpointCell};
-use crate::cluster::{AppProtocol, Endpoints, PortRef, Service, ServiceRef, forbidden_range};
+use crate::cell::{ClusterCell, EndpointCell, RetryBudget};
+use crate::cluster::{AppProtocol, Endpoint, Endpoints, PortRef, Service, ServiceRef, forbidden_range};
 use crate::diagnostics::{Diagnostic, Severity};
-use crate::pool::{Absence, Member, Pool, PoolEndpoint, PoolKey, PoolSpec, Shares};
+use crate::link::Count;
+use crate::peer::ClusterPeers;
+use crate::pool::{Absence, Member, Pool, PoolEndpoint, PoolKey, PoolSpec, Shares, Via, tag};
 use crate::route::RouteTable;
 use crate::share::Rows;
 use crate::snapshot::Snapshot;
@@ -112,7 +114,7 @@ impl<'f, 'a> Specs<'f, 'a> {
         let mut drifts = Vec::new();
         for (cluster, service) in services.iter().enumerate() {
             const SAME: &str = "apply the same Service to every cluster";
-            let in_clear = self.fleet.reach(cluster) == Some(Plaintext(false)) && protocol != AppProtocol::Https;
+            let in_clear = self.fleet.way(cluster) == Way::Direct { plaintext: false } && protocol != AppProtocol::Https;
             let (field, problem, remedy) = match (&ports[cluster], service) {
                 (Ok(port), _) if port.protocol != protocol => {
                     let (here, number) = (port.protocol, key.port);
@@ -143,11 +145,10 @@ impl<'f, 'a> Specs<'f, 'a> {
         let clusters = ports
             .into_iter()
             .enumerate()
-            .map(|(c, port)| match (port, self.fleet.reach(c)) {
+            .map(|(c, port)| match (port, self.fleet.way(c)) {
                 (Ok(port), _) if port.protocol != protocol => Err(Absence::OtherProtocol),
-                (Ok(port), Some(Plaintext(plaintext))) if plaintext || protocol == AppProtocol::Https => {
-                    Ok(Arc::clone(&port.name))
-                }
+                (Ok(_), Way::None) => Err(Absence::Unreachable),
+                (Ok(port), way) if way.carries_plaintext() || protocol == AppProtocol::Https => Ok(Arc::clone(&port.name)),
                 (Ok(_), _) => Err(Absence::Unreachable),
                 (Err(absence), _) => Err(absence),
             })
@@ -173,8 +174,14 @@ pub(super) fn build(
     } else {
         Vec::new()
     };
+    let links: Vec<Links<'_>> = (0..fleet.config.clusters.len())
+        .map(|c| Links::new(previous.peers.get(c).and_then(Option::as_ref), fleet.peers(c)))
+        .collect();
     let same_endpoints = |spec: &PoolSpec| {
-        changed.iter().zip(&spec.clusters).all(|(names, part)| part.is_err() || !names.contains(&spec.key.service))
+        let same = |(cluster, part): (usize, &Result<Arc<str>, Absence>)| {
+            part.is_err() || (!changed[cluster].contains(&spec.key.service) && !links[cluster].changed(&spec.key))
+        };
+        spec.clusters.iter().enumerate().all(same)
     };
     let by_key: HashMap<&PoolKey, &Arc<Pool>> =
         if same_table { HashMap::new() } else { previous.pools.iter().map(|pool| (&pool.spec.key, pool)).collect() };
@@ -198,9 +205,40 @@ pub(super) fn build(
     routes.pools.iter().enumerate().map(build).collect()
 }
 
-/// The Services whose endpoints are not the same in both. Walks the two side by side: where one pod of ten thousand Services
-/// came, that is much cheaper than looking each of them up.
-fn changed<'e>(old: &'e Arc<Endpoints>, new: &'e Arc<Endpoints>) -> BTreeSet<&'e ObjectName> {
+/// What changed of the edges of one cluster since the last time.
+enum Links<'e> {
+    /// Who they are, or whether they count pods: every pool of the cluster is built anew.
+    All,
+    /// At most what they say of these pools.
+    Pools(BTreeSet<&'e PoolKey>),
+}
+
+impl<'e> Links<'e> {
+    fn new(old: Option<&'e ClusterPeers>, new: Option<&'e ClusterPeers>) -> Self {
+        match (old, new) {
+            (None, None) => Self::Pools(BTreeSet::new()),
+            (Some(old), Some(new)) if Arc::ptr_eq(&old.peers, &new.peers) || old.peers == new.peers => {
+                match (&old.counts, &new.counts) {
+                    (None, None) => Self::Pools(BTreeSet::new()),
+                    (Some(old), Some(new)) => Self::Pools(changed(old, new)),
+                    _ => Self::All,
+                }
+            }
+            _ => Self::All,
+        }
+    }
+
+    fn changed(&self, key: &PoolKey) -> bool {
+        match self {
+            Self::All => true,
+            Self::Pools(keys) => keys.contains(key),
+        }
+    }
+}
+
+/// The keys whose values are not the same in both. Walks the two side by side: where one pod of ten thousand Services came,
+/// that is much cheaper than looking each of them up.
+fn changed<'e, K: Ord, V: PartialEq>(old: &'e Arc<BTreeMap<K, V>>, new: &'e Arc<BTreeMap<K, V>>) -> BTreeSet<&'e K> {
     let mut changed = BTreeSet::new();
     if Arc::ptr_eq(old, new) {
         return changed;
@@ -215,7 +253,7 @@ fn changed<'e>(old: &'e Arc<Endpoints>, new: &'e Arc<Endpoints>) -> BTreeSet<&'e
         let gone = if order.is_le() { old.next() } else { None };
         let came = if order.is_ge() { new.next() } else { None };
         match (gone, came) {
-            (Some((_, a)), Some((_, b))) if Arc::ptr_eq(a, b) || a == b => {}
+            (Some((_, a)), Some((_, b))) if a == b => {}
             (gone, came) => changed.extend(gone.or(came).map(|(name, _)| name)),
         }
     }
@@ -240,6 +278,7 @@ impl Builder<'_, '_> {
             members,
             refused,
             shares: Shares::new(Arc::clone(self.rows), clusters),
+            budget: old.map_or_else(|| Arc::new(RetryBudget::new()), |old| Arc::clone(&old.budget)),
             settled: AtomicBool::new(false),
         }
     }
@@ -258,35 +297,57 @@ impl Builder<'_, '_> {
         let port = match &spec.clusters[cluster] {
             Ok(port) => port,
             Err(absence) => {
-                return Member { absence: Some(*absence), endpoints: Box::default(), ready: Box::default(), cell };
+                return Member { absence: Some(*absence), endpoints: Box::default(), behind: None, ready: Box::default(), cell };
             }
         };
         let known: HashMap<(&str, u16), &Arc<EndpointCell>> =
             old.into_iter().flat_map(|old| old.endpoints.iter()).map(|e| ((&*e.uid, e.address.port()), &e.cell)).collect();
+        let cell_of = |uid: &str, port: u16, seed| {
+            known.get(&(uid, port)).map_or_else(|| Arc::new(EndpointCell::new(seed)), |&cell| Arc::clone(cell))
+        };
         let mut refusals = Refusals::default();
-        let endpoints: Box<[PoolEndpoint]> = self.endpoints[cluster]
-            .get(&spec.key.service)
-            .into_iter()
-            .flat_map(|list| list.iter())
-            .filter(|endpoint| endpoint.port_name == *port)
+        let pods = self.endpoints[cluster].get(&spec.key.service).into_iter().flat_map(|list| list.iter());
+        let pods = pods.filter(|endpoint| endpoint.port_name == *port);
+        if self.fleet.way(cluster) == Way::Edges {
+            let peers = self.fleet.peers(cluster);
+            let counts = peers.and_then(|known| known.counts.as_ref());
+            let behind = counts.map_or_else(|| count(pods), |counts| counts.get(&spec.key).copied().unwrap_or_default());
+            let endpoints: Box<[PoolEndpoint]> = peers
+                .into_iter()
+                .flat_map(|known| known.peers.iter())
+                .map(|peer| PoolEndpoint {
+                    address: peer.address,
+                    via: Via::Peer(peer.instance.clone(), Arc::clone(&peer.link)),
+                    uid: peer.instance.as_str().into(),
+                    tag: tag(peer.instance.as_str(), peer.address.port()),
+                    ready: true,
+                    last_resort: false,
+                    terminating: false,
+                    cell: cell_of(peer.instance.as_str(), peer.address.port(), peer.link.rtt().map_or(seed, |rtt| SEED + rtt)),
+                })
+                .collect();
+            let ready = (0..endpoints.len() as u32).collect();
+            return Member { absence: None, endpoints, behind: Some(behind), ready, cell };
+        }
+        let endpoints: Box<[PoolEndpoint]> = pods
             .filter(|endpoint| match self.refuse(cluster, endpoint.address) {
                 Some(why) => refusals.add(endpoint.address, why),
                 None => true,
             })
             .map(|e| PoolEndpoint {
                 address: e.address,
+                via: Via::Pod,
                 uid: Arc::clone(&e.uid),
+                tag: tag(&e.uid, e.address.port()),
                 ready: e.ready,
                 last_resort: !e.ready && e.serving,
                 terminating: e.terminating,
-                cell: known
-                    .get(&(&*e.uid, e.address.port()))
-                    .map_or_else(|| Arc::new(EndpointCell::new(seed)), |&cell| Arc::clone(cell)),
+                cell: cell_of(&e.uid, e.address.port(), seed),
             })
             .collect();
         refused.extend(refusals.tell(self.fleet, cluster, spec));
         let ready = endpoints.iter().enumerate().filter(|(_, e)| e.ready).map(|(position, _)| position as u32).collect();
-        Member { absence: None, endpoints, ready, cell }
+        Member { absence: None, endpoints, behind: None, ready, cell }
     }
 
     /// Why no pod can be at this address, if none can. An address in a cluster's objects is that cluster's word only: it must
@@ -315,6 +376,12 @@ impl Builder<'_, '_> {
             .iter()
             .any(|l| l.port() == port && (l.ip().to_canonical() == ip || (l.ip().is_unspecified() && own(ip))))
     }
+}
+
+/// How many pods a cluster's own objects speak of.
+fn count<'e>(pods: impl Iterator<Item = &'e Endpoint>) -> Count {
+    let staying = pods.filter(|pod| !pod.terminating);
+    staying.fold(Count::default(), |count, pod| Count { ready: count.ready + u32::from(pod.ready), total: count.total + 1 })
 }
 
 /// Refused addresses of one Service in one cluster: one diagnostic, however many there are.

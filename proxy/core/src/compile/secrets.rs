@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use causeway_config::{HostPattern, ObjectName, Scope};
 
-use super::claims::{Claims, permitted};
+use super::claims::Claims;
 use super::fleet::Fleet;
 use super::ingress::Rules;
+use super::permit::permitted;
 use super::versions::Winner;
 use crate::policy::Policies;
 use crate::snapshot::SecretUse;

@@ -3,7 +3,7 @@
 use causeway_config::{ClusterState as State, HostPolicy, Preference, Scope, Terminate};
 
 use super::*;
-use crate::cluster::{IngressClass, PathType, PortRef};
+use crate::cluster::{IngressClass, Namespace, Objects, PathType, PortRef};
 use crate::plan::{Refusal, RequestHead, plan};
 use crate::pool::Absence;
 use crate::testing::*;
@@ -73,6 +73,22 @@ fn kube_namespaces_and_excluded_ones_stay_at_home() {
 }
 
 #[test]
+fn a_namespace_of_scope_cluster_keeps_what_is_in_it_at_home() {
+    let mut world = world();
+    world.service(AZURE, "shop/web", service()).ingress(AZURE, "shop/web", ingress(&[("www.example.com", "/", "web")])).compile();
+    assert!(world.served_by("www.example.com", "/").is_some());
+    let namespace = |scope| {
+        move |objects: &mut Objects| {
+            objects.namespaces.insert("shop".into(), Namespace { scope });
+        }
+    };
+    world.objects(AZURE, namespace(Scope::Cluster)).compile();
+    assert_eq!(world.served_by("www.example.com", "/"), None);
+    world.objects(AZURE, namespace(Scope::Fleet)).compile();
+    assert!(world.served_by("www.example.com", "/").is_some());
+}
+
+#[test]
 fn a_service_of_scope_cluster_is_not_merged() {
     let mut world = world().shop([1, 1, 1]);
     world.service(AZURE, "shop/web", crate::cluster::Service { scope: Scope::Cluster, ..service() }).compile();
@@ -127,7 +143,11 @@ fn a_missing_service_or_port_is_an_error_with_a_remedy_and_a_503() {
 #[test]
 fn an_external_name_is_refused() {
     let mut world = world().shop([1, 0, 0]);
-    world.service(AWS, "shop/out", crate::cluster::Service { external_name: true, ports: service().ports, scope: Scope::Fleet });
+    world.service(
+        AWS,
+        "shop/out",
+        crate::cluster::Service { external_name: true, ports: service().ports, scope: Scope::Fleet, balancers: Vec::new() },
+    );
     world.ingress(AWS, "shop/out", ingress(&[("out.example.com", "/", "out")])).compile();
     assert!(world.says("ExternalName"));
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use causeway_config::{HostPattern, ObjectName};
 
-use super::claims::{Refused, permitted};
 use super::fleet::Fleet;
+use super::permit::{Refused, permitted};
 use crate::cluster::{Ingress, Objects};
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::route::Origin;

@@ -62,7 +62,8 @@ fn of_two_choices_the_cheaper_is_taken() {
     let slow = &world.snapshot.pools[0].members[AWS].endpoints[0];
     let held: Vec<_> = (0..10)
         .map(|_| {
-            Attempt::begin(Arc::clone(&slow.cell), Arc::new(crate::cell::ClusterCell::new(crate::cell::SLOW_START)), world.now)
+            let cluster = Arc::new(crate::cell::ClusterCell::new(crate::cell::SLOW_START));
+            Attempt::begin(Arc::clone(&slow.cell), cluster, Due::Nothing, world.now)
         })
         .collect();
     for seed in 0..100 {
@@ -124,4 +125,123 @@ fn before_every_cluster_is_read_an_unknown_host_is_not_yet_a_404() {
     world.states[GOOGLE].freshness = Freshness::Synced;
     world.compile();
     assert_eq!(plan(&world.snapshot, head, None, 0).unwrap_err(), Refusal::UnknownHost);
+}
+
+/// Two requests that an endpoint owes answers to.
+fn owed(world: &World, cluster: usize, endpoint: usize) -> [Attempt; 2] {
+    let member = &world.snapshot.pools[0].members[cluster];
+    let cell = &member.endpoints[endpoint].cell;
+    [(); 2].map(|()| Attempt::begin(Arc::clone(cell), Arc::clone(&member.cell), Due::Answer, world.now))
+}
+
+#[test]
+fn an_endpoint_that_owes_answers_gets_no_new_requests_until_it_gives_one() {
+    let mut world = world().shop([2, 2, 0]);
+    let mut owed = owed(&world, AWS, 0);
+    let member = &world.snapshot.pools[0].members[AWS];
+    let busy = || Attempt::begin(Arc::clone(&member.endpoints[1].cell), Arc::clone(&member.cell), Due::Nothing, world.now);
+    let _busy: Vec<Attempt> = (0..99).map(|_| busy()).collect();
+    let silent = world.snapshot.pools[0].members[AWS].endpoints[0].address;
+    let meets = |world: &World| {
+        (0..200).any(|seed| world.plan("www.example.com", "/", None, seed).next(world.now).unwrap().address == silent)
+    };
+    assert!(meets(world.pass(0.2)), "a quarter of a second is no silence yet");
+    assert!(!meets(world.pass(0.2)));
+    owed[0].answered(200, world.now);
+    assert!(meets(&world));
+}
+
+#[test]
+fn where_all_of_a_cluster_is_silent_the_next_request_goes_to_another_before_any_tick() {
+    let mut world = world().shop([2, 2, 0]);
+    let _owed = [owed(&world, AWS, 0), owed(&world, AWS, 1)];
+    world.now = world.now.after(std::time::Duration::from_millis(400));
+    for seed in 0..50 {
+        let candidate = world.plan("www.example.com", "/", None, seed).next(world.now).unwrap();
+        assert_eq!((candidate.cluster, candidate.step), (AZURE, Step::NextCluster));
+    }
+}
+
+#[test]
+fn where_everything_is_silent_somebody_is_tried_all_the_same() {
+    let mut world = world().shop([1, 1, 0]);
+    let _owed = [owed(&world, AWS, 0), owed(&world, AZURE, 0)];
+    let mut plan = world.pass(2.0).plan("www.example.com", "/", None, 1);
+    let drawn: Vec<usize> = std::iter::from_fn(|| plan.next(world.now)).map(|c| c.cluster).collect();
+    assert_eq!(drawn, [AWS, AZURE]);
+}
+
+#[test]
+fn a_cluster_that_is_left_alone_comes_after_all_others() {
+    let mut world = world().shop([2, 1, 1]);
+    world.config.geo.prefer.default = Some(vec![vec![id("aws"), id("azure"), id("google")]]);
+    world.compile();
+    world.snapshot.pools[0].members[AZURE].cell.darken(world.now);
+    world.pass(0.1);
+    for seed in 0..50 {
+        let mut plan = world.plan("www.example.com", "/", country("BR").as_ref(), seed);
+        let drawn: Vec<usize> = std::iter::from_fn(|| plan.next(world.now)).map(|c| c.cluster).collect();
+        assert_eq!((drawn.len(), drawn[3]), (4, AZURE), "{drawn:?}");
+    }
+}
+
+#[test]
+fn a_plan_knows_whether_anything_is_left() {
+    let world = world().shop([1, 1, 0]);
+    let mut plan = world.plan("www.example.com", "/", None, 1);
+    let left: Vec<bool> = std::iter::from_fn(|| plan.next(world.now).map(|_| plan.more())).collect();
+    assert_eq!(left, [true, false]);
+}
+
+#[test]
+fn after_a_cluster_was_silent_as_a_whole_the_second_try_is_elsewhere() {
+    let world = world().shop([3, 3, 0]);
+    for seed in 0..50 {
+        let mut plan = world.plan("www.example.com", "/", None, seed);
+        let first = plan.next(world.now).unwrap();
+        plan.leave_cluster();
+        assert_eq!([first.cluster, plan.next(world.now).unwrap().cluster], [AWS, AZURE]);
+    }
+    let world = crate::testing::world().shop([3, 0, 0]);
+    let mut plan = world.plan("www.example.com", "/", None, 1);
+    plan.next(world.now).unwrap();
+    plan.leave_cluster();
+    assert_eq!(plan.next(world.now).unwrap().cluster, AWS, "if there is anybody elsewhere");
+}
+
+#[test]
+fn a_session_is_where_it_was_as_long_as_that_endpoint_is_well() {
+    let mut world = world().shop([3, 3, 0]);
+    let endpoint = world.snapshot.pools[0].members[AZURE].endpoints[1].clone();
+    let first = |world: &World, seed| {
+        let mut plan = world.plan("www.example.com", "/", None, seed);
+        plan.stick(&id("azure"), endpoint.tag);
+        plan.next(world.now).unwrap()
+    };
+    for seed in 0..50 {
+        let candidate = first(&world, seed);
+        assert_eq!((candidate.address, candidate.step, candidate.tag), (endpoint.address, Step::Sticky, endpoint.tag));
+    }
+    endpoint.cell.eject(world.now, crate::health::EJECTION, 1.0);
+    assert_eq!(first(&world, 1).cluster, AZURE, "its cluster at least, where its data may be");
+    world.config.hosts.insert(
+        "www.example.com".parse().unwrap(),
+        causeway_config::HostPolicy { allow: Some(vec![id("aws")]), ..Default::default() },
+    );
+    world.compile();
+    assert_eq!(first(&world, 1).cluster, AWS, "a fence that came later holds");
+}
+
+#[test]
+fn a_draining_cluster_keeps_its_sessions_and_takes_no_new_ones() {
+    let mut world = world().shop([2, 2, 0]);
+    world.config.clusters[AWS].state = causeway_config::ClusterState::Drain;
+    world.compile();
+    let tag = world.snapshot.pools[0].members[AWS].endpoints[0].tag;
+    let first = |tag| {
+        let mut plan = world.plan("www.example.com", "/", None, 1);
+        plan.stick(&id("aws"), tag);
+        plan.next(world.now).unwrap().cluster
+    };
+    assert_eq!((first(tag), first(tag + 1)), (AWS, AZURE));
 }

@@ -5,17 +5,20 @@
 //! translated to it.
 
 pub mod host;
+pub mod normal;
 pub mod path;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use causeway_config::{ClusterId, ObjectName};
 use serde::Serialize;
 
 pub use host::{HostEntry, HostTable, normal_host};
+pub use normal::{BadPath, normal_path};
 pub use path::{PathMatch, PathTable};
 
-use crate::pool::PoolSpec;
+use crate::pool::{PoolKey, PoolSpec};
 
 /// Every route of the fleet as this edge serves it.
 #[derive(Debug, Default)]
@@ -24,6 +27,26 @@ pub struct RouteTable {
     pub hosts: HostTable,
     /// The pools that backends point into by position.
     pub pools: Vec<PoolSpec>,
+    /// The position of each pool, and a route that leads there.
+    by_key: HashMap<PoolKey, (usize, Arc<Route>)>,
+}
+
+impl RouteTable {
+    /// A table.
+    pub(crate) fn new(hosts: HostTable, pools: Vec<PoolSpec>) -> Self {
+        let mut by_key = HashMap::new();
+        for (_, route) in hosts.iter().flat_map(|entry| entry.paths.iter()) {
+            for &position in route.backends.iter().filter_map(|backend| backend.target.as_ref().ok()) {
+                by_key.entry(pools[position].key.clone()).or_insert_with(|| (position, Arc::clone(route)));
+            }
+        }
+        Self { hosts, pools, by_key }
+    }
+
+    /// The position of a pool that some route leads to, and that route.
+    pub(crate) fn pool(&self, key: &PoolKey) -> Option<&(usize, Arc<Route>)> {
+        self.by_key.get(key)
+    }
 }
 
 /// Where the requests of one rule go.

@@ -2,9 +2,11 @@
 //!
 //! Source: Kubernetes Ingress, "Path types" and "Multiple matches".
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Route;
+use super::normal::{BadPath, lenient_path, normal_path};
 
 /// What a rule says of the path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,13 +20,18 @@ pub enum PathMatch {
 impl PathMatch {
     /// An exact path.
     pub fn exact(path: &str) -> Self {
-        Self::Exact(path.into())
+        Self::Exact(normal(path).into())
     }
 
     /// A prefix: `/foo/` and `/foo` mean the same.
     pub fn prefix(path: &str) -> Self {
-        Self::Prefix(path.trim_end_matches('/').into())
+        Self::Prefix(normal(path).trim_end_matches('/').into())
     }
+}
+
+/// Rules are written as people please, and matched against normal forms. One that is no path stays, and matches nothing.
+fn normal(path: &str) -> Cow<'_, str> {
+    normal_path(path).unwrap_or(Cow::Borrowed(path))
 }
 
 impl std::fmt::Display for PathMatch {
@@ -35,6 +42,15 @@ impl std::fmt::Display for PathMatch {
             Self::Prefix(path) => f.write_str(path),
         }
     }
+}
+
+/// A rule, and the path that it matched.
+#[derive(Debug)]
+pub struct Matched<'t, 'p> {
+    /// The rule.
+    pub rule: &'t (PathMatch, Arc<Route>),
+    /// The path in normal form.
+    pub path: Cow<'p, str>,
 }
 
 /// The paths of a host, sorted for binary search: a look-up costs one search a path element, however many rules there are.
@@ -55,7 +71,21 @@ impl PathTable {
         Self { rules: rules.into(), longest }
     }
 
-    /// The rule for `path`, without its query.
+    /// The rule for a path as a client sent it, without its query, and its normal form; `None` where no rule matches. A path
+    /// that a lenient backend could take for one of another rule (see [`normal`](super::normal)) is refused.
+    pub fn matching<'p>(&self, path: &'p str) -> Result<Option<Matched<'_, 'p>>, BadPath> {
+        let path = normal_path(path)?;
+        let found = self.find(&path);
+        if let Some(lenient) = lenient_path(&path) {
+            let rule = |found: Option<&(PathMatch, Arc<Route>)>| found.map(|(rule, _)| rule.clone());
+            if rule(found) != rule(self.find(&lenient)) {
+                return Err(BadPath::Ambiguous);
+            }
+        }
+        Ok(found.map(|rule| Matched { rule, path }))
+    }
+
+    /// The rule for `path`, in normal form.
     pub fn find(&self, path: &str) -> Option<&(PathMatch, Arc<Route>)> {
         self.exact(path).or_else(|| self.longest_prefix(path))
     }
@@ -141,6 +171,40 @@ mod tests {
             (vec![prefix("/foo"), exact("/foo")], "/foo", Some(exact("/foo"))),
         ] {
             assert_eq!(found(&table(&rules), path), expected, "{rules:?} {path}");
+        }
+    }
+
+    #[test]
+    fn a_path_reaches_no_rule_that_its_normal_form_does_not_match() {
+        let rules = table(&[PathMatch::prefix("/"), PathMatch::prefix("/public"), PathMatch::prefix("/admin")]);
+        let matched = |path| rules.matching(path).map(|m| m.map(|m| (m.rule.0.to_string(), m.path.into_owned())));
+        for (path, rule, normal) in [
+            ("/public/../admin", "/admin", "/admin"),
+            ("//admin", "/admin", "/admin"),
+            ("/%61dmin", "/admin", "/admin"),
+            ("/public/a%2Fb", "/public", "/public/a%2Fb"),
+            ("/public/a;v=1/b", "/public", "/public/a;v=1/b"),
+            ("/public/%252e", "/public", "/public/%252e"),
+        ] {
+            assert_eq!(matched(path).unwrap().unwrap(), (rule.into(), normal.into()), "{path}");
+        }
+        for path in
+            ["/public/..%2fadmin", "/public%2f..%2fadmin", "/public/..;/admin", "/admin%2fx", "/public/%252e%252e%252fadmin"]
+        {
+            assert_eq!(matched(path).unwrap_err(), BadPath::Ambiguous, "{path}");
+        }
+        let published = table(&[PathMatch::prefix("/public")]);
+        for path in ["/public/..%2fadmin", "/x%2f..%2fpublic"] {
+            assert_eq!(published.matching(path).unwrap_err(), BadPath::Ambiguous, "{path}");
+        }
+        assert!(published.matching("/x%2fy").unwrap().is_none());
+    }
+
+    #[test]
+    fn rules_are_matched_in_normal_form_too() {
+        let rules = table(&[PathMatch::prefix("/caf%c3%a9"), PathMatch::exact("/a//b")]);
+        for path in ["/caf%C3%a9/x", "/a/b"] {
+            assert!(rules.matching(path).unwrap().is_some(), "{path}");
         }
     }
 

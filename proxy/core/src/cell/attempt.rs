@@ -1,0 +1,147 @@
+//! One try of a request at one endpoint: what the cells learn from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::outcomes::Outcome;
+use super::{ClusterCell, EndpointCell};
+use crate::time::Nanos;
+
+/// Whether an answer is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// A request, then a response: until its header comes, the endpoint is silent.
+    Answer,
+    /// A stream or an upgrade, on which silence means nothing.
+    Nothing,
+}
+
+/// Who is to blame when an answer is overdue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The request: the endpoint has answered others meanwhile, so that this one is slow.
+    Request,
+    /// The endpoint: it has answered nothing meanwhile, and others of its cluster have.
+    Endpoint,
+    /// The cluster, as far as can be seen: nobody in it has answered anything meanwhile.
+    Cluster,
+}
+
+/// One try of a request at one endpoint. While it lives the request counts as in flight there.
+#[derive(Debug)]
+pub struct Attempt {
+    endpoint: Arc<EndpointCell>,
+    cluster: Arc<ClusterCell>,
+    started: Nanos,
+    due: Due,
+    awaited: bool,
+}
+
+impl Attempt {
+    pub(crate) fn begin(endpoint: Arc<EndpointCell>, cluster: Arc<ClusterCell>, due: Due, now: Nanos) -> Self {
+        endpoint.begin();
+        cluster.begin(now);
+        let awaited = due == Due::Answer;
+        if awaited {
+            endpoint.await_answer(now);
+        }
+        Self { endpoint, cluster, started: now, due, awaited }
+    }
+
+    /// When it began; where there was a body to send, when that was sent.
+    pub fn started(&self) -> Nanos {
+        self.started
+    }
+
+    /// The connection stands, and a body is on its way: until it is sent no answer is due.
+    pub fn sending(&mut self) {
+        self.await_no_more();
+    }
+
+    /// The body is sent: now an answer is due.
+    pub fn sent(&mut self, now: Nanos) {
+        if self.due == Due::Answer && !self.awaited {
+            self.started = now;
+            self.awaited = true;
+            self.endpoint.await_answer(now);
+        }
+    }
+
+    /// Response headers came. 502, 503 and 504 are gateway failures and count towards ejection; any 5xx costs latency.
+    pub fn answered(&mut self, status: u16, now: Nanos) {
+        let took = now.since(self.started);
+        self.await_no_more();
+        let outcome = match status {
+            502..=504 => Outcome::Gateway,
+            500.. => Outcome::Error,
+            _ => Outcome::Good,
+        };
+        self.endpoint.answer(took, outcome, now);
+        self.cluster.answer(outcome != Outcome::Gateway, now);
+        if outcome == Outcome::Good {
+            self.cluster.observe(took, now);
+            if self.due == Due::Answer {
+                self.cluster.observe_exchange(took);
+            }
+        }
+    }
+
+    /// No answer came: the connection was refused, reset, or timed out.
+    pub fn failed(&mut self, now: Nanos) {
+        self.await_no_more();
+        self.cluster.no_answer();
+        self.endpoint.no_answer(now.since(self.started), true, now);
+    }
+
+    /// How long an idempotent request is waited for here while something else could be tried.
+    pub fn patience(&self) -> Duration {
+        self.cluster.patience()
+    }
+
+    /// How long nothing at all may come from the endpoint until this is given up, where something else could be tried. At that
+    /// moment ask [`heard`](Self::heard).
+    pub fn patience_in_silence(&self, now: Nanos) -> Duration {
+        self.cluster.patience_in_silence().max(self.endpoint.silence(now))
+    }
+
+    /// Tells, when it is asked later, whether the endpoint has answered anything since this began.
+    pub fn heard(&self) -> impl Fn() -> bool + Send + 'static {
+        let (endpoint, started) = (Arc::clone(&self.endpoint), self.started);
+        move || endpoint.heard_since(started)
+    }
+
+    /// The time for it is over; who is to blame.
+    pub fn overdue(&mut self, now: Nanos) -> Blame {
+        if self.endpoint.heard_since(self.started) {
+            self.await_no_more();
+            return Blame::Request;
+        }
+        let alone = self.cluster.answered_at() > self.started;
+        self.failed(now);
+        if alone { Blame::Endpoint } else { Blame::Cluster }
+    }
+
+    /// Whoever asked has left before an answer came. Where the endpoint was silent by then, it stays under suspicion: clients
+    /// that wait for less than a try is given must not hide that nothing ever comes.
+    pub fn abandoned(&mut self, now: Nanos) {
+        if self.awaited && self.endpoint.silent(now) {
+            self.endpoint.no_answer(now.since(self.started), false, now);
+        }
+        self.await_no_more();
+    }
+
+    fn await_no_more(&mut self) {
+        if self.awaited {
+            self.awaited = false;
+            self.endpoint.await_no_more();
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.await_no_more();
+        self.endpoint.end();
+        self.cluster.end();
+    }
+}

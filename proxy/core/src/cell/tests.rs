@@ -1,0 +1,220 @@
+#![allow(clippy::float_cmp)]
+use std::sync::Arc;
+
+use super::*;
+use crate::time::Nanos;
+
+fn at(seconds: f64) -> Nanos {
+    Nanos((seconds * 1e9) as u64)
+}
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn attempt(cell: &Arc<EndpointCell>, now: Nanos) -> Attempt {
+    Attempt::begin(Arc::clone(cell), Arc::new(ClusterCell::new(ms(30))), Due::Answer, now)
+}
+
+#[test]
+fn a_spike_is_believed_at_once_and_forgiven_slowly() {
+    let cell = Arc::new(EndpointCell::new(ms(30)));
+    attempt(&cell, at(1.0)).answered(200, at(1.5));
+    assert!((cell.latency(at(1.5)) - 0.5).abs() < 1e-9);
+    let after_one_decay = cell.latency(at(11.5));
+    assert!((after_one_decay - (0.03 + 0.47 / std::f64::consts::E)).abs() < 1e-6, "{after_one_decay}");
+}
+
+#[test]
+fn idleness_never_looks_like_speed() {
+    let cell = Arc::new(EndpointCell::new(ms(30)));
+    for i in 0..1000 {
+        let now = at(f64::from(i));
+        attempt(&cell, now).answered(200, now.after(ms(10)));
+    }
+    let learned = cell.latency(at(1000.0));
+    assert!((learned - 0.010).abs() < 0.001, "{learned}");
+    assert!((cell.latency(at(9000.0)) - learned).abs() < 1e-9);
+}
+
+#[test]
+fn a_fast_error_costs_more_than_a_slow_answer() {
+    let (failing, slow) = (Arc::new(EndpointCell::new(ms(30))), Arc::new(EndpointCell::new(ms(30))));
+    attempt(&failing, at(1.0)).answered(500, at(1.001));
+    attempt(&slow, at(1.0)).answered(200, at(1.8));
+    assert!(failing.cost(at(2.0)) > slow.cost(at(2.0)));
+    assert_eq!(failing.consecutive_failures(), 0, "a 500 is the application's own answer, not the gateway's");
+}
+
+#[test]
+fn requests_in_flight_raise_the_cost_and_leave_with_the_attempt() {
+    let cell = Arc::new(EndpointCell::new(ms(30)));
+    let idle = cell.cost(at(1.0));
+    let held = attempt(&cell, at(1.0));
+    assert_eq!(cell.in_flight(), 1);
+    assert!((cell.cost(at(1.0)) - 2.0 * idle).abs() < 1e-9);
+    drop(held);
+    assert_eq!(cell.in_flight(), 0);
+}
+
+#[test]
+fn an_endpoint_that_never_was_ready_counts_only_after_five_minutes() {
+    let cell = EndpointCell::new(ms(30));
+    cell.note_readiness(false, at(10.0));
+    assert!(!cell.counts(at(309.0)));
+    assert!(cell.counts(at(311.0)));
+    let cell = EndpointCell::new(ms(30));
+    cell.note_readiness(true, at(10.0));
+    cell.note_readiness(false, at(11.0));
+    assert!(cell.counts(at(11.0)), "it was ready once");
+}
+
+#[test]
+fn a_recovering_cluster_ramps_even_when_its_pods_were_replaced_meanwhile() {
+    let cell = ClusterCell::new(ms(30));
+    cell.note_capacity(true, at(0.0));
+    cell.note_capacity(false, at(1.0));
+    cell.note_capacity(false, at(2.0));
+    assert_eq!(cell.note_capacity(true, at(2.9)), 0.0, "left alone for two seconds");
+    assert_eq!(cell.note_capacity(true, at(3.0)), 0.05, "on probation");
+    cell.answer(true, at(3.0));
+    assert_eq!(cell.note_capacity(true, at(3.0)), 0.1);
+}
+
+#[test]
+fn after_a_quiet_time_ejections_begin_short_again() {
+    let cell = EndpointCell::new(ms(30));
+    for second in [0.0, 100.0, 1000.0] {
+        cell.eject(at(second), (ms(30_000), ms(300_000)), 1.0);
+    }
+    assert!(cell.ejected(at(1029.0)) && !cell.ejected(at(1031.0)));
+}
+
+#[test]
+fn an_average_forgets_with_time_and_not_with_the_number_of_observations() {
+    let cell = Arc::new(EndpointCell::new(ms(30)));
+    attempt(&cell, at(0.0)).answered(500, at(1.0));
+    for i in 0..1000 {
+        let now = at(1.0 + f64::from(i) / 1000.0);
+        attempt(&cell, now).answered(200, now.after(ms(1)));
+    }
+    assert!(cell.latency(at(2.0)) > 1.5, "a second is a tenth of the decay: {}", cell.latency(at(2.0)));
+}
+
+#[test]
+fn a_recovering_cluster_ramps_from_a_tenth_over_thirty_seconds() {
+    let cell = ClusterCell::new(ms(30));
+    assert_eq!(cell.note_capacity(true, at(0.0)), 1.0, "never seen down: no ramp");
+    assert_eq!(cell.note_capacity(false, at(1.0)), 0.0);
+    assert_eq!(cell.note_capacity(true, at(3.0)), 0.05);
+    assert_eq!(cell.note_capacity(true, at(9.0)), 0.05, "nobody has answered yet");
+    cell.answer(true, at(9.0));
+    assert_eq!(cell.note_capacity(true, at(9.0)), 0.1);
+    assert!((cell.note_capacity(true, at(24.0)) - 0.55).abs() < 1e-9);
+    assert_eq!(cell.note_capacity(true, at(39.0)), 1.0);
+    assert!(!cell.unsettled(at(39.0)));
+}
+
+#[test]
+fn weights_move_slowly() {
+    let cell = ClusterCell::new(ms(30));
+    assert_eq!(cell.smooth_weight(10.0, at(0.0)), 10.0);
+    let soon = cell.smooth_weight(20.0, at(0.1));
+    assert!(soon > 10.0 && soon < 10.2, "{soon}");
+}
+
+#[test]
+fn ejections_grow_longer_up_to_a_limit() {
+    let cell = EndpointCell::new(ms(30));
+    cell.eject(at(0.0), (ms(30_000), ms(50_000)), 1.0);
+    assert!(cell.ejected(at(29.0)) && !cell.ejected(at(31.0)));
+    cell.eject(at(60.0), (ms(30_000), ms(50_000)), 1.0);
+    assert!(cell.ejected(at(109.0)) && !cell.ejected(at(111.0)));
+}
+
+#[test]
+fn two_requests_without_an_answer_for_a_quarter_of_a_second_are_silence() {
+    let cell = Arc::new(EndpointCell::new(ms(1)));
+    let mut owed = [attempt(&cell, at(1.0)), attempt(&cell, at(1.1))];
+    assert!(!cell.silent(at(1.25)) && cell.silent(at(1.26)));
+    owed[1].answered(200, at(1.3));
+    assert!(!cell.silent(at(1.3)), "it has answered");
+    let third = attempt(&cell, at(1.31));
+    assert!(!cell.silent(at(1.55)) && cell.silent(at(1.56)), "silence begins anew with the last answer");
+    drop(third);
+    assert!(!cell.silent(at(9.0)), "one request proves nothing");
+}
+
+#[test]
+fn who_is_slow_may_be_silent_for_longer() {
+    let cell = Arc::new(EndpointCell::new(ms(100)));
+    let _owed = [attempt(&cell, at(1.0)), attempt(&cell, at(1.0))];
+    assert!(!cell.silent(at(1.99)) && cell.silent(at(2.01)), "ten times its average");
+}
+
+#[test]
+fn failures_do_not_make_silence_look_normal() {
+    let cell = Arc::new(EndpointCell::new(ms(1)));
+    attempt(&cell, at(1.0)).failed(at(3.0));
+    let _owed = [attempt(&cell, at(3.0)), attempt(&cell, at(3.0))];
+    assert!(cell.silent(at(3.3)));
+}
+
+#[test]
+fn whoever_was_silent_twice_gets_one_request_at_a_time_until_it_answers() {
+    let cell = Arc::new(EndpointCell::new(ms(1)));
+    for _ in 0..2 {
+        attempt(&cell, at(1.0)).failed(at(2.0));
+    }
+    assert!(!cell.silent(at(2.0)), "somebody has to find out");
+    let mut probe = attempt(&cell, at(2.0));
+    assert!(cell.silent(at(2.0)));
+    probe.answered(503, at(2.1));
+    let _more = attempt(&cell, at(2.1));
+    assert!(!cell.silent(at(2.1)), "any answer is a sign of life");
+}
+
+#[test]
+fn clients_that_leave_early_do_not_hide_silence() {
+    let cell = Arc::new(EndpointCell::new(ms(1)));
+    let mut owed = [attempt(&cell, at(1.0)), attempt(&cell, at(1.0))];
+    for attempt in &mut owed {
+        attempt.abandoned(at(1.4));
+    }
+    assert!(!cell.silent(at(1.4)), "nothing is owed");
+    let mut again = [attempt(&cell, at(1.4)), attempt(&cell, at(1.4))];
+    for attempt in &mut again {
+        attempt.abandoned(at(1.8));
+    }
+    let _next = attempt(&cell, at(1.8));
+    assert!(cell.silent(at(1.8)));
+    assert_eq!(cell.consecutive_failures(), 0, "nobody has proved that it failed");
+}
+
+#[test]
+fn streams_and_bodies_on_their_way_are_no_silence() {
+    let cell = Arc::new(EndpointCell::new(ms(1)));
+    let cluster = Arc::new(ClusterCell::new(ms(1)));
+    let begin = |due| Attempt::begin(Arc::clone(&cell), Arc::clone(&cluster), due, at(1.0));
+    let _streams = [begin(Due::Nothing), begin(Due::Nothing)];
+    let mut uploads = [begin(Due::Answer), begin(Due::Answer)];
+    uploads.iter_mut().for_each(Attempt::sending);
+    assert!(!cell.silent(at(60.0)));
+    for upload in &mut uploads {
+        upload.sent(at(60.0));
+    }
+    assert!(!cell.silent(at(60.2)) && cell.silent(at(60.3)), "the wait begins when all is sent");
+    assert_eq!(cell.in_flight(), 4);
+}
+
+#[test]
+fn a_slow_request_is_told_from_a_silent_endpoint_by_what_else_was_answered() {
+    let cell = Arc::new(EndpointCell::new(ms(1)));
+    let mut slow = attempt(&cell, at(1.0));
+    attempt(&cell, at(1.1)).answered(200, at(1.2));
+    assert_eq!(slow.overdue(at(2.0)), Blame::Request, "it answers others");
+    assert_eq!(cell.consecutive_failures(), 0);
+    let mut silent = attempt(&cell, at(2.0));
+    assert_eq!(silent.overdue(at(3.0)), Blame::Cluster, "nobody answers");
+    assert_eq!(cell.consecutive_failures(), 1);
+}
