@@ -1,7 +1,8 @@
 //! One certificate with its key, checked once and ready to serve.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use causeway_config::{HostPattern, TlsVersion};
 use rustls::ServerConfig;
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::CertError;
 use crate::names::Names;
-use crate::tls::ServerTls;
+use crate::tls::{ServerTls, Terms};
 use crate::{chain, pem};
 
 /// A chain whose key belongs to it, with what the index asks of it and the configurations that serve it.
@@ -24,6 +25,9 @@ pub struct Certificate {
     fingerprint: Fingerprint,
     from_1_2: Arc<ServerConfig>,
     from_1_3: Arc<ServerConfig>,
+    tls: ServerTls,
+    /// For hosts with terms of their own, made when the first client comes: by trust domain and oldest version.
+    special: Mutex<HashMap<(String, TlsVersion), Arc<ServerConfig>>>,
 }
 
 impl Certificate {
@@ -54,8 +58,10 @@ impl Certificate {
 
         let key = Arc::new(CertifiedKey::new(chain, key));
         Ok(Self {
-            from_1_2: tls.config(&key, TlsVersion::V1_2),
-            from_1_3: tls.config(&key, TlsVersion::V1_3),
+            from_1_2: tls.config(&key, &TlsVersion::V1_2.into()),
+            from_1_3: tls.config(&key, &TlsVersion::V1_3.into()),
+            tls: tls.clone(),
+            special: Mutex::default(),
             key,
             names,
             validity,
@@ -95,6 +101,24 @@ impl Certificate {
             TlsVersion::V1_2 => &self.from_1_2,
             TlsVersion::V1_3 => &self.from_1_3,
         }
+    }
+}
+
+/// Trust domains that one certificate is asked for at a time; more are only had by changing client authorities again and again.
+const MOST_SPECIAL: usize = 64;
+
+impl Certificate {
+    /// What serves it on a host's terms.
+    pub fn config_for(&self, terms: &Terms) -> Arc<ServerConfig> {
+        if terms.domain.is_empty() && terms.clients.is_none() {
+            return Arc::clone(self.server_config(terms.min));
+        }
+        let mut special = self.special.lock().unwrap_or_else(PoisonError::into_inner);
+        if special.len() >= MOST_SPECIAL {
+            special.clear();
+        }
+        let make = || self.tls.config(&self.key, terms);
+        Arc::clone(special.entry((terms.domain.clone(), terms.min)).or_insert_with(make))
     }
 }
 

@@ -74,7 +74,7 @@ pub enum CertError {
     },
     /// None of the certificates holds the public half of the key.
     Mismatch,
-    /// A self-signed certificate could not be made.
+    /// A certificate could not be made.
     NotMade {
         /// Why.
         reason: String,
@@ -102,7 +102,7 @@ impl CertError {
             Self::EncryptedKey => "reading the key: it is protected by a pass phrase".into(),
             Self::BadKey { reason } => format!("loading the key: {reason}"),
             Self::Mismatch => "matching the pair: the key does not belong to the certificate".into(),
-            Self::NotMade { reason } => format!("making a self-signed certificate: {reason}"),
+            Self::NotMade { reason } => format!("making a certificate: {reason}"),
             Self::NoTickets { reason } => format!("making the keys of session tickets: {reason}"),
         }
     }

@@ -12,8 +12,11 @@
 
 mod certificate;
 mod chain;
+mod clients;
 mod error;
 pub mod files;
+pub mod fleet_ca;
+mod fleet_trust;
 mod index;
 mod names;
 mod pem;
@@ -23,14 +26,18 @@ mod self_signed;
 mod store;
 #[cfg(test)]
 mod testing;
+mod tickets;
 mod tls;
 
 pub use certificate::{Certificate, Fingerprint, Validity};
+pub use clients::{ClientAuthorities, forwarded_client_cert};
 pub use error::{CertError, Part};
+pub use fleet_trust::{FleetFiles, FleetTrust, TrustError};
 pub use index::{Allowed, CertIndex, Choice, DefaultOffer, IndexEntry, Match, Offer};
 pub use pem::PemPair;
 pub use problem::{Problem, Severity};
 pub use resolver::{Served, server_config_for};
 pub use self_signed::{default_certificate, self_signed};
 pub use store::{CertCell, CertPublisher};
-pub use tls::{ServerTls, process_tickets};
+pub use tickets::TicketSecret;
+pub use tls::{ServerTls, Terms, process_tickets};

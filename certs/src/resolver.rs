@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use causeway_config::{HostName, TlsVersion};
+use causeway_config::HostName;
 use rustls::ServerConfig;
 
 use crate::certificate::Certificate;
 use crate::index::{CertIndex, Match};
+use crate::tls::Terms;
 
 /// What a connection was accepted for. It lives as long as the connection, whatever is published meanwhile.
 #[derive(Clone, Debug)]
@@ -23,12 +24,12 @@ pub struct Served {
     pub sni: Option<HostName>,
 }
 
-/// The configuration for a client that asked for `sni` and must speak `min` or newer.
+/// The configuration for a client that asked for `sni`, on the terms of that host: its oldest version, or more.
 ///
 /// Never fails: without a name, or with one that is unknown or malformed, the default certificate answers.
-pub fn server_config_for(index: &CertIndex, sni: Option<&str>, min: TlsVersion) -> (Arc<ServerConfig>, Served) {
+pub fn server_config_for(index: &CertIndex, sni: Option<&str>, terms: impl Into<Terms>) -> (Arc<ServerConfig>, Served) {
     let sni = sni.and_then(|name| name.parse().ok()).filter(|name: &HostName| !name.is_ip());
     let choice = index.choose(sni.as_ref().map(HostName::as_str));
-    let config = choice.certificate.server_config(min).clone();
+    let config = choice.certificate.config_for(&terms.into());
     (config, Served { certificate: choice.certificate.clone(), matched: choice.matched, sni })
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_certs::{CertIndex, PemPair, Served, server_config_for};
-use causeway_config::TlsVersion;
+use causeway_certs::{CertIndex, PemPair, Served, Terms, server_config_for};
 use rustls::client::{
     ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
 };
@@ -78,7 +77,7 @@ impl Client {
     }
 
     /// Connects as a client of `name` to an edge with `index`, as far as it goes.
-    pub(crate) fn connect(&self, index: &CertIndex, min: TlsVersion, name: &str) -> Attempt {
+    pub(crate) fn connect(&self, index: &CertIndex, terms: impl Into<Terms>, name: &str) -> Attempt {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut client = ClientConnection::new(Arc::new(self.config.clone()), name).unwrap();
 
@@ -91,7 +90,7 @@ impl Client {
                 break accepted;
             }
         };
-        let (config, served) = server_config_for(index, accepted.client_hello().server_name(), min);
+        let (config, served) = server_config_for(index, accepted.client_hello().server_name(), terms);
 
         let mut wire = Vec::new();
         let mut edge = match accepted.into_connection(config) {

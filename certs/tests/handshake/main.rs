@@ -9,7 +9,8 @@ mod hello;
 use std::sync::Arc;
 
 use causeway_certs::{
-    Allowed, CertIndex, Certificate, DefaultOffer, Match, Offer, PemPair, Served, ServerTls, process_tickets, self_signed,
+    Allowed, CertIndex, Certificate, DefaultOffer, Match, Offer, PemPair, Served, ServerTls, Terms, TicketSecret,
+    process_tickets, self_signed,
 };
 use causeway_config::TlsVersion;
 use client::{Client, done};
@@ -196,6 +197,24 @@ fn a_ticket_of_another_process_is_not_accepted() {
     done(client.connect(&edge.index(), V1_2, "a.example.com"));
     let other = Edge { tls: ServerTls::new(process_tickets().unwrap()), ..edge };
     assert_eq!(done(client.connect(&other.index(), V1_2, "a.example.com")).server.handshake_kind(), Some(HandshakeKind::Full));
+}
+
+#[test]
+fn a_ticket_of_another_edge_with_the_same_secret_is_accepted_in_the_same_trust_domain() {
+    for version in [&TLS12, &TLS13] {
+        let secret = TicketSecret::random().unwrap();
+        let edge = Edge { tls: ServerTls::new(secret.clone()), ..Edge::new(&[&["a.example.com"]]) };
+        let client = edge.client().speaking(&[version]);
+        let other = Edge { tls: ServerTls::new(secret), pairs: edge.pairs.clone(), default: edge.default.clone() };
+        let fenced = || Terms { domain: "fence=azure clients=".into(), ..V1_2.into() };
+        let (here, there) = (edge.index(), other.index());
+        done(client.connect(&here, V1_2, "a.example.com"));
+        let kind = |terms: Terms| done(client.connect(&there, terms, "a.example.com")).server.handshake_kind();
+        assert_eq!(kind(V1_2.into()), Some(HandshakeKind::Resumed), "{version:?}");
+        assert_eq!(kind(fenced()), Some(HandshakeKind::Full), "{version:?}");
+        assert_eq!(kind(fenced()), Some(HandshakeKind::Resumed), "{version:?}");
+        assert_eq!(kind(V1_2.into()), Some(HandshakeKind::Full), "{version:?}");
+    }
 }
 
 #[test]
