@@ -10,13 +10,15 @@ use tokio::time::Instant;
 pub struct Timing {
     /// A burst is over when nothing changed for this long.
     pub quiet: Duration,
-    /// No change waits longer than this, however long the burst.
+    /// No change waits longer than this, however long the burst; and bursts do not end more often than this, however short
+    /// the quiet between them.
     pub ceiling: Duration,
 }
 
+/// Together with what a source gathers (0.15 s) and a compilation takes, half a second from a change to its effect.
 impl Default for Timing {
     fn default() -> Self {
-        Self { quiet: Duration::from_millis(50), ceiling: Duration::from_millis(500) }
+        Self { quiet: Duration::from_millis(50), ceiling: Duration::from_millis(250) }
     }
 }
 
@@ -26,11 +28,13 @@ pub(crate) struct Debounce {
     timing: Timing,
     /// When the burst began, and when it was last added to.
     burst: Option<(Instant, Instant)>,
+    /// When the last one ended.
+    ended: Option<Instant>,
 }
 
 impl Debounce {
     pub(crate) fn new(timing: Timing) -> Self {
-        Self { timing, burst: None }
+        Self { timing, burst: None, ended: None }
     }
 
     /// Returns once `bell` rang and then fell silent, or once it rang for as long as the ceiling. Safe to cancel: the next
@@ -43,7 +47,8 @@ impl Debounce {
                 self.burst = Some((now, now));
                 continue;
             };
-            let due = (last + self.timing.quiet).min(began + self.timing.ceiling);
+            let over = (last + self.timing.quiet).min(began + self.timing.ceiling);
+            let due = self.ended.map_or(over, |ended| over.max(ended + self.timing.ceiling));
             tokio::select! {
                 // The clock first: a bell that never stops must not get past the ceiling.
                 biased;
@@ -52,6 +57,7 @@ impl Debounce {
             }
         }
         self.burst = None;
+        self.ended = Some(Instant::now());
     }
 }
 
@@ -93,6 +99,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_endless_burst_is_cut_at_the_ceiling() {
         assert_eq!(wait(Duration::from_millis(10), 10_000).await, TIMING.ceiling);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bursts_end_no_more_often_than_the_ceiling() {
+        let bell = Notify::new();
+        let mut debounce = Debounce::new(TIMING);
+        bell.notify_one();
+        debounce.settled(&bell).await;
+        let ended = Instant::now();
+        bell.notify_one();
+        debounce.settled(&bell).await;
+        assert_eq!(ended.elapsed(), TIMING.ceiling);
+        tokio::time::sleep(TIMING.ceiling).await;
+        let calm = Instant::now();
+        bell.notify_one();
+        debounce.settled(&bell).await;
+        assert_eq!(calm.elapsed(), TIMING.quiet, "after a calm nothing waits longer than it must");
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::debounce::{Debounce, Timing};
+use crate::kube::Stats;
 use crate::reuse::same;
 use crate::secret::{Secret, Secrets};
 use crate::source::{Clock, ClusterSource, Publisher, Reader, WantedSecrets};
@@ -46,6 +47,7 @@ pub struct Hub {
 struct Member {
     cluster: ClusterId,
     source: Source,
+    stats: Option<Arc<Stats>>,
     reader: Reader,
     task: JoinHandle<()>,
 }
@@ -90,6 +92,11 @@ impl Hub {
         self.bell.notify_one();
     }
 
+    /// The counters of the clusters that are API servers.
+    pub fn stats(&self) -> Vec<(ClusterId, Arc<Stats>)> {
+        self.members.iter().filter_map(|member| Some((member.cluster.clone(), member.stats.clone()?))).collect()
+    }
+
     /// Waits for the next change, and until it has settled. Equal states are not handed out twice. Safe to cancel.
     pub async fn next(&mut self) -> Update {
         loop {
@@ -117,8 +124,10 @@ impl Hub {
             None => (ClusterState::syncing(cluster.clone()), Secrets::new()),
         };
         let (publisher, reader) = Publisher::new(state, secrets, self.wanted.clone(), self.bell.clone(), self.clock.clone());
-        let task = tokio::spawn((self.factory)(&cluster, &source).run(publisher));
-        Member { cluster, source, reader, task }
+        let opened = (self.factory)(&cluster, &source);
+        let counters = opened.stats();
+        let task = tokio::spawn(opened.run(publisher));
+        Member { cluster, source, stats: counters, reader, task }
     }
 
     fn collect(&self) -> Update {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! folder of YAML --ManifestSource--+                               +--> reuse --> watch cell --+
-//! (API server   --kube watches) ---+--> translate --> Store ------+                            +--> Hub --> Update
+//! API server    --kube watches-----+--> translate --> Store ------+                            +--> Hub --> Update
 //!                                                     one per cluster, behind a Publisher      |
 //!                                                                     ... other clusters ------+
 //! ```
@@ -16,6 +16,7 @@
 mod debounce;
 mod endpoints;
 mod hub;
+pub mod kube;
 mod manifests;
 mod report;
 mod reuse;

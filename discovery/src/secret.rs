@@ -75,6 +75,16 @@ impl Secret {
         Self { kind, entries: entries.into_iter().filter(|(name, _)| fits(name)).collect() }
     }
 
+    /// The entries that are kept: to hand them to another process of this user, and to nobody else.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &SecretBytes)> {
+        self.entries.iter().map(|(name, bytes)| (name.as_str(), bytes))
+    }
+
+    /// A Secret of these entries.
+    pub fn from_entries(kind: SecretKind, entries: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        Self::new(kind, entries.into_iter().map(|(name, bytes)| (name, SecretBytes::new(bytes))))
+    }
+
     /// The certificate that it holds: `tls.crt` and `tls.key`, or in an opaque Secret without these its only `*.crt` and its
     /// only `*.key`. `ca.crt` is an authority, and never counts.
     pub fn certificate_pair(&self) -> Result<CertificatePair<'_>, SecretError> {
@@ -118,6 +128,16 @@ impl SecretBytes {
 impl fmt::Debug for SecretBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
+    }
+}
+
+impl From<&str> for SecretKind {
+    fn from(kind: &str) -> Self {
+        match kind {
+            "kubernetes.io/tls" => Self::Tls,
+            "Opaque" | "" => Self::Opaque,
+            other => Self::Other(other.into()),
+        }
     }
 }
 

@@ -17,8 +17,9 @@ use causeway_core::diagnostics::Diagnostic;
 use causeway_core::time::Nanos;
 use tokio::sync::{Notify, watch};
 
+use crate::kube::Stats;
 use crate::report::Report;
-use crate::reuse::{reuse, same};
+use crate::reuse::{reuse, same, share_diagnostics};
 use crate::secret::Secrets;
 
 /// Tells the time: nanoseconds since a moment that the process chose once.
@@ -35,6 +36,11 @@ pub trait ClusterSource: Send + 'static {
     /// A fault is published, waited out and tried again: a source that returns is one that broke, and its cluster turns
     /// stale. When [`Publisher::wanted_changed`] returns, the Secrets are published anew.
     async fn run(self: Box<Self>, publisher: Publisher);
+
+    /// What it counts, where it is an API server's. Asked before it runs.
+    fn stats(&self) -> Option<Arc<Stats>> {
+        None
+    }
 }
 
 /// The one writer of a cluster's state and Secrets.
@@ -79,8 +85,16 @@ impl Publisher {
         &self.cluster
     }
 
-    /// Replaces the state whole.
+    /// Replaces the state whole. What of it is equal to what was there stays the same.
     pub fn publish(&mut self, state: ClusterState) {
+        let state = reuse(&self.state.borrow(), state);
+        self.publish_shared(state);
+    }
+
+    /// As [`publish`](Self::publish), by a source that keeps its objects and knows what it changed: whatever is not the same as
+    /// before counts as changed, and nothing is compared.
+    pub(crate) fn publish_shared(&mut self, mut state: ClusterState) {
+        state.diagnostics = share_diagnostics(&self.state.borrow(), state.diagnostics);
         self.of_objects = state.diagnostics.clone();
         self.replace(state);
     }
@@ -96,7 +110,8 @@ impl Publisher {
         diagnostics.extend(self.of_objects.iter().cloned());
         diagnostics.sort();
         diagnostics.dedup();
-        self.replace(ClusterState { freshness, diagnostics: Arc::new(diagnostics), ..now });
+        let diagnostics = share_diagnostics(&now, Arc::new(diagnostics));
+        self.replace(ClusterState { freshness, diagnostics, ..now });
     }
 
     /// Replaces the Secrets; those that nobody wants are left out.
@@ -117,6 +132,12 @@ impl Publisher {
         }
     }
 
+    /// The Secrets of this cluster that somebody has a use for.
+    pub fn wanted(&self) -> BTreeSet<ObjectName> {
+        let wanted = self.wanted.borrow();
+        wanted.iter().filter(|(cluster, _)| *cluster == self.cluster).map(|(_, name)| name.clone()).collect()
+    }
+
     /// Waits until other Secrets are wanted than at the last [`publish_secrets`](Self::publish_secrets). Safe to cancel.
     pub async fn wanted_changed(&mut self) {
         if self.wanted.changed().await.is_err() {
@@ -127,7 +148,6 @@ impl Publisher {
 
     fn replace(&mut self, state: ClusterState) {
         let changed = self.state.send_if_modified(|current| {
-            let state = reuse(current, state);
             let changed = !same(current, &state);
             *current = state;
             changed

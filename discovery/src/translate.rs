@@ -5,6 +5,7 @@
 
 mod class;
 mod ingress;
+mod namespace;
 mod protocol;
 mod secret;
 mod service;
@@ -15,12 +16,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use causeway_config::{ClusterId, ObjectName, Scope};
-use causeway_core::cluster::{Endpoint, Ingress, IngressClass, Service};
+use causeway_core::cluster::{Endpoint, Ingress, IngressClass, Namespace, Service};
 use causeway_core::diagnostics::Diagnostic;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
 
 pub use class::ingress_class;
 pub use ingress::ingress;
+pub use namespace::namespace;
 pub use secret::secret;
 pub use service::service;
 pub use slice::endpoint_slice;
@@ -28,11 +31,11 @@ pub use slice::endpoint_slice;
 use crate::report::{Report, shown};
 use crate::secret::Secret;
 
-/// The annotation that says how far a Service or an Ingress reaches.
+/// The annotation that says how far a Service, an Ingress or a whole namespace reaches.
 const SCOPE: &str = "causeway.dev/scope";
 
 /// An object in our words, and what was wrong with it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Translated {
     /// Which object it is.
     pub key: Key,
@@ -43,7 +46,7 @@ pub struct Translated {
 }
 
 /// Which object: displayed as `Ingress shop/web`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// Its kind.
     pub kind: Kind,
@@ -52,7 +55,7 @@ pub struct Key {
 }
 
 /// A kind of object that Causeway reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// `core/v1`
     Service,
@@ -62,12 +65,14 @@ pub enum Kind {
     Ingress,
     /// `networking.k8s.io/v1`, cluster-wide
     IngressClass,
+    /// `core/v1`, cluster-wide
+    Namespace,
     /// `core/v1`
     Secret,
 }
 
 /// The contents of an object.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Object {
     /// A Service, and the address family that it lists first.
     Service(Arc<Service>, Family),
@@ -77,12 +82,15 @@ pub enum Object {
     Ingress(Arc<Ingress>),
     /// An ingress class.
     IngressClass(IngressClass),
-    /// A Secret.
+    /// A namespace.
+    Namespace(Namespace),
+    /// A Secret, which is never written anywhere.
+    #[serde(skip)]
     Secret(Arc<Secret>),
 }
 
 /// An address family.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Family {
     /// `IPv4`, and what a Service without `ipFamilies` is taken for.
     #[default]
@@ -92,7 +100,7 @@ pub enum Family {
 }
 
 /// An `EndpointSlice`: a part of a Service's endpoints.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
     /// The Service that it belongs to; `None` where its label names none, and then its endpoints serve nobody.
     pub service: Option<ObjectName>,
@@ -101,7 +109,7 @@ pub struct Slice {
 }
 
 /// An endpoint as one slice lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// The endpoint.
     pub endpoint: Endpoint,
@@ -111,7 +119,8 @@ pub struct Listed {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Service, Self::EndpointSlice, Self::Ingress, Self::IngressClass, Self::Secret];
+    pub const ALL: [Self; 6] =
+        [Self::Service, Self::EndpointSlice, Self::Ingress, Self::IngressClass, Self::Namespace, Self::Secret];
 
     /// `kind`
     pub fn as_str(self) -> &'static str {
@@ -120,6 +129,7 @@ impl Kind {
             Self::EndpointSlice => "EndpointSlice",
             Self::Ingress => "Ingress",
             Self::IngressClass => "IngressClass",
+            Self::Namespace => "Namespace",
             Self::Secret => "Secret",
         }
     }
@@ -127,7 +137,7 @@ impl Kind {
     /// The one `apiVersion` that is read.
     pub fn api_version(self) -> &'static str {
         match self {
-            Self::Service | Self::Secret => "v1",
+            Self::Service | Self::Namespace | Self::Secret => "v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
             Self::Ingress | Self::IngressClass => "networking.k8s.io/v1",
         }
@@ -135,7 +145,7 @@ impl Kind {
 
     /// Whether its objects lie in namespaces.
     pub fn namespaced(self) -> bool {
-        self != Self::IngressClass
+        !matches!(self, Self::IngressClass | Self::Namespace)
     }
 }
 

@@ -37,7 +37,8 @@ impl ClusterSource for Puppet {
                     Arc::make_mut(&mut state.objects).services = services
                         .iter()
                         .map(|name| {
-                            let service = Service { ports: Vec::new(), external_name: false, scope: Scope::Fleet };
+                            let service =
+                                Service { ports: Vec::new(), external_name: false, scope: Scope::Fleet, balancers: Vec::new() };
                             (ObjectName::new("shop", *name), Arc::new(service))
                         })
                         .collect();
@@ -109,6 +110,7 @@ async fn a_dark_cluster_holds_nobody_up() {
 async fn changes_in_a_burst_are_one_update() {
     let mut f = fixture(&[("aws", "a"), ("azure", "b")]);
     f.hub.next().await;
+    tokio::time::sleep(Timing::default().ceiling).await;
     let began = Instant::now();
     f.say("a", Say::State(&["one"]));
     f.say("b", Say::State(&["two"]));

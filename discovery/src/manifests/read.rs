@@ -95,7 +95,8 @@ impl Contents {
         for remembered in self.files.values().flat_map(|file| &file.remembered) {
             store.insert_new(remembered.translated.clone());
         }
-        store.into_state(cluster.clone(), diagnostics)
+        let state = store.state(cluster.clone(), diagnostics);
+        (state, store.secrets().clone())
     }
 
     fn read(&self, cluster: &ClusterId, file: &File) -> Arc<FileContents> {

@@ -12,7 +12,7 @@ fn lab() -> ClusterId {
 
 fn service(port: u16) -> Arc<Service> {
     let ports = vec![ServicePort { name: "".into(), port, protocol: AppProtocol::Http }];
-    Arc::new(Service { ports, external_name: false, scope: causeway_config::Scope::Fleet })
+    Arc::new(Service { ports, external_name: false, scope: causeway_config::Scope::Fleet, balancers: Vec::new() })
 }
 
 fn state(services: &[(&str, u16)], endpoints: &[(&str, &str)]) -> ClusterState {
@@ -87,6 +87,16 @@ fn services_that_did_not_change_stay_the_same_arc() {
     assert!(!Arc::ptr_eq(&old.objects, &new.objects));
     assert!(Arc::ptr_eq(&old.objects.services[&cart], &new.objects.services[&cart]));
     assert!(Arc::ptr_eq(&old.endpoints, &new.endpoints));
+}
+
+#[test]
+fn what_is_shared_already_is_not_copied() {
+    let old = state(&[("web", 80)], &[("web", "10.0.0.1:80"), ("cart", "10.0.0.2:80")]);
+    let mut changed = old.clone();
+    Arc::make_mut(&mut changed.endpoints).remove(&ObjectName::new("shop", "cart"));
+    let new = reuse(&old, changed.clone());
+    assert!(Arc::ptr_eq(&new.endpoints, &changed.endpoints));
+    assert_eq!(new.endpoints.len(), 1);
 }
 
 #[test]

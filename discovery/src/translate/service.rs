@@ -25,7 +25,10 @@ pub fn service(cluster: &ClusterId, object: v1::Service) -> Result<Translated, D
         Some([first, ..]) if first == "IPv6" => Family::V6,
         _ => Family::V4,
     };
-    let service = Service { ports, external_name: spec.type_.as_deref() == Some("ExternalName"), scope };
+    let balancers =
+        object.status.and_then(|status| status.load_balancer).and_then(|balancer| balancer.ingress).unwrap_or_default();
+    let balancers = balancers.into_iter().filter_map(|entry| entry.ip.or(entry.hostname)).map(Into::into).collect();
+    let service = Service { ports, external_name: spec.type_.as_deref() == Some("ExternalName"), scope, balancers };
     Ok(Translated { key, object: Object::Service(Arc::new(service), family), diagnostics: report.into_diagnostics() })
 }
 

@@ -265,6 +265,7 @@ fn translate_map(
         Kind::EndpointSlice => translate::endpoint_slice(cluster, typed(map)?),
         Kind::Ingress => translate::ingress(cluster, typed(map)?),
         Kind::IngressClass => translate::ingress_class(cluster, typed(map)?),
+        Kind::Namespace => translate::namespace(cluster, typed(map)?),
         Kind::Secret => translate::secret(cluster, typed(map)?),
     })
 }
