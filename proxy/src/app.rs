@@ -2,37 +2,38 @@
 //!
 //! Everything that can fail at the start fails here, before a client is served: the file, the sockets, the threads.
 
+mod doors;
+mod sockets;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use causeway_config::Config;
+use causeway_config::Drain;
 use causeway_core::Edge;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use self::doors::{Behind, Doors};
+use self::sockets::Sockets;
 use crate::access_log::AccessLog;
-use crate::admin::Admin;
-use crate::control::{ConfigFile, Control, Parts, Published, Reloader};
+use crate::control::{ConfigFile, Control, Parts, Reloader};
+use crate::drain::{Phase, Tally};
 use crate::geo_db::LocatorCell;
-use crate::health::Health;
-use crate::listen::{ClientDoor, bind};
-use crate::metrics::{Listener, Metrics};
-use crate::ops_http::{Handler, OpsServer};
-use crate::readiness::{Guard, Readiness};
-use crate::redirect::Redirect;
+use crate::handover::Predecessor;
+use crate::metrics::Metrics;
+use crate::peer::Peers;
+use crate::peering::Prober;
+use crate::readiness::{Guard, NotReady, Readiness};
 use crate::service;
+use crate::sessions::Sessions;
 use crate::shared::{Clock, Shared};
 
-/// How long requests may take to end after the doors are closed.
-const DRAIN: Duration = Duration::from_mins(1);
-
-/// How often a drain looks whether the last request has ended.
-const DRAIN_LOOK: Duration = Duration::from_millis(50);
+/// The part of start-up that comes last.
+const LISTENERS: &str = "listeners";
 
 /// Lines of the access log that wait for a slow disk before they are dropped.
 const LOG_QUEUE: usize = 16_384;
@@ -53,6 +54,9 @@ pub struct Addresses {
     pub http: Vec<SocketAddr>,
     /// Clients, TLS.
     pub https: Vec<SocketAddr>,
+    /// Other edges.
+    #[serde(default)]
+    pub peer: Vec<SocketAddr>,
     /// Health.
     pub health: Vec<SocketAddr>,
     /// Admin.
@@ -64,22 +68,28 @@ pub struct App {
     addresses: Addresses,
     readiness: Readiness,
     reloader: Reloader,
-    metrics: Arc<Metrics>,
     log: Arc<AccessLog>,
-    /// True: take no more connections.
-    stop: watch::Sender<bool>,
-    /// True: end those there are.
-    drain: watch::Sender<bool>,
-    doors: Vec<JoinHandle<()>>,
+    /// What connections shall do.
+    phase: watch::Sender<Phase>,
+    shared: Arc<Shared>,
+    doors: Arc<Doors>,
+    prober: Option<Prodding>,
     control: Option<ControlThread>,
-    /// True: the control plane has ended by itself.
-    broken: watch::Receiver<bool>,
-    ops: Vec<OpsServer>,
+    /// Why the edge cannot go on, once it cannot.
+    broken: watch::Receiver<Option<String>>,
+    /// Takes over from the process before this one.
+    takeover: Option<JoinHandle<()>>,
 }
 
 impl App {
     /// Starts an edge; to be called within the runtime that shall serve clients.
     pub fn start(options: Options) -> anyhow::Result<Self> {
+        let instance = format!("{:016x}", fastrand::u64(..));
+        Self::start_as(options, &instance)
+    }
+
+    /// As [`start`](Self::start), by a name that tells this process from any other: `/readyz` shows it.
+    pub fn start_as(options: Options, instance: &str) -> anyhow::Result<Self> {
         // Somebody in this process may have installed it already; one provider is as good as the same one twice.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let clock = Clock::start();
@@ -89,41 +99,90 @@ impl App {
         let file = ConfigFile::new(options.config, &options.home, parsed, Arc::clone(&metrics));
         let config = Arc::clone(file.config());
         let (readiness, [listening, home_known, certificates_known]) =
-            Readiness::awaiting(["listeners", "home cluster", "certificates"]);
+            Readiness::awaiting([LISTENERS, "home cluster", "certificates"]);
 
-        let mut sockets = Sockets::bind(&config)?;
+        let mut predecessor = match &config.handover {
+            Some(settings) => Predecessor::meet(settings, instance)?,
+            None => None,
+        };
+        let (mut before, cargo) =
+            predecessor.as_mut().map(|p| (std::mem::take(&mut p.sockets), std::mem::take(&mut p.cargo))).unzip();
+        let sockets = Sockets::bind(&config, before.get_or_insert_default())?;
         let addresses = sockets.addresses()?;
-        let edge = Edge { home, listeners: addresses.all(), addresses: own_addresses() };
+        let edge = Edge { home: home.clone(), listeners: addresses.all(), addresses: own_addresses() };
+        let peers = Arc::new(Peers::new());
         let locator = Arc::new(LocatorCell::default());
         let parts = Parts {
             file,
             edge,
             locator: Arc::clone(&locator),
             metrics: Arc::clone(&metrics),
+            peers: Arc::clone(&peers),
             clock,
             home_known,
             certificates_known,
+            inherited: cargo,
         };
+        let sessions = Sessions::load(config.fleet.secret.as_deref())?;
         let (control, published, certificates) = Control::new(parts)?;
-        let reloader = control.reloader();
+        let (reloader, known) = (control.reloader(), control.known());
 
-        let (stop, stopped) = watch::channel(false);
-        let (drain, draining) = watch::channel(false);
+        let (phase, watched) = watch::channel(Phase::Serving);
         let log = Arc::new(AccessLog::start(std::io::stdout(), LOG_QUEUE, &metrics)?);
         let shared = Arc::new(Shared {
             snapshot: Arc::clone(&published.snapshot),
             certificates,
+            sessions,
             locate: Box::new(move |address| locator.locate(address)),
-            metrics: Arc::clone(&metrics),
+            metrics,
+            peers,
             clock,
-            drain: draining,
+            phase: watched,
+            gate: Arc::default(),
+            open: Tally::default(),
             access_log: Some(Arc::clone(&log)),
         });
-        let (control, broken) = ControlThread::start(control)?;
-        let ops = sockets.ops(&readiness, &published, &metrics)?;
-        let doors = sockets.open(&config, &addresses, &shared, &stopped, listening);
-        tracing::info!(home = options.home, addresses = %serde_json::to_string(&addresses)?, "edge started");
-        Ok(Self { addresses, readiness, reloader, metrics, log, stop, drain, doors, control: Some(control), broken, ops })
+        let (failed, broken) = watch::channel(None);
+        let control = ControlThread::start(control, failed.clone())?;
+        let engine = service::engine(Arc::clone(&shared));
+        let prober = Prodding(tokio::spawn(Prober::new(home, Arc::clone(&shared), Arc::clone(&engine)).run()));
+        let doors = Doors::new();
+        let behind = Behind {
+            engine,
+            config,
+            addresses: addresses.clone(),
+            shared: Arc::clone(&shared),
+            published,
+            known,
+            readiness: readiness.clone(),
+            instance: instance.into(),
+        };
+        let takeover = if let Some(predecessor) = predecessor {
+            let doors = Arc::clone(&doors);
+            Some(tokio::spawn(async move {
+                if let Err(error) = take_over(predecessor, sockets, &doors, &behind, listening).await {
+                    failed.send_replace(Some(format!("{error:#}; the process that runs serves on")));
+                }
+            }))
+        } else {
+            doors.offer(&behind)?;
+            doors.open(sockets, &behind, listening)?;
+            None
+        };
+        tracing::info!(home = options.home, instance, addresses = %serde_json::to_string(&addresses)?, "edge started");
+        Ok(Self {
+            addresses,
+            readiness,
+            reloader,
+            log,
+            phase,
+            shared,
+            doors,
+            prober: Some(prober),
+            control: Some(control),
+            broken,
+            takeover,
+        })
     }
 
     /// Where it listens.
@@ -136,11 +195,19 @@ impl App {
         &self.readiness
     }
 
-    /// Waits until the control plane breaks, which is never unless it panics: from then on nothing new would be learned, and the
-    /// process had better be started anew.
-    pub async fn broken(&self) {
+    /// Waits until the edge cannot go on, and says why: its control plane has broken, which only a panic does, or it could not
+    /// take over from the process before it.
+    pub async fn broken(&self) -> String {
         let mut broken = self.broken.clone();
-        if broken.wait_for(|broken| *broken).await.is_err() {
+        match broken.wait_for(Option::is_some).await.map(|why| why.clone()) {
+            Ok(Some(why)) => why,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Waits until another process has taken over. This one accepts nobody any more then, and is to be stopped.
+    pub async fn succeeded(&self) {
+        if self.doors.given().wait_for(|given| *given).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -150,101 +217,97 @@ impl App {
         self.reloader.clone()
     }
 
-    /// Ends it without dropping a request: not ready, serve on for `leave_after` since load balancers still send, yet end each
-    /// connection with its next response (GOAWAY, `Connection: close`); then close the doors, and go as soon as no request is
-    /// left, after a minute at most. Connections that are idle then have been so for all that time, and are cut.
-    pub async fn stop(mut self, leave_after: Duration) {
+    /// Ends it without dropping a request: not ready, serve on for `drain.lameDuck` since load balancers still send, yet end
+    /// each connection with its next response (GOAWAY, `Connection: close`); then close the doors and the connections that wait
+    /// for a request, and go as soon as none is left, after `drain.timeout` at the latest.
+    ///
+    /// Nothing shortens the first of these but a successor, who serves whoever comes: that nobody comes for a while does not say
+    /// that nobody will. Where there is one, nothing hurries connections that wait for a request either. They end with their
+    /// next response, or when they would have.
+    pub async fn stop(mut self, pace: Pace) {
+        let Drain { lame_duck, timeout } = self.shared.snapshot.load().config.drain;
         self.readiness.drain();
-        // The receivers of both live as long as anything listens.
-        let _ = self.drain.send(true);
-        tracing::info!(?leave_after, "leaving");
-        tokio::time::sleep(leave_after).await;
-        let _ = self.stop.send(true);
-        for door in self.doors.drain(..) {
-            let _ = door.await;
+        self.phase.send_replace(Phase::Draining);
+        tracing::info!(?pace, ?lame_duck, ?timeout, "leaving");
+        if pace == Pace::Graceful {
+            // An error is a successor in time.
+            let _ = tokio::time::timeout(lame_duck, self.succeeded()).await;
         }
-        let idle = async {
-            while self.metrics.requests_in_flight() > 0 {
-                tokio::time::sleep(DRAIN_LOOK).await;
-            }
-        };
-        if tokio::time::timeout(DRAIN, idle).await.is_err() {
-            tracing::warn!(requests = self.metrics.requests_in_flight(), "requests are cut: they did not end in time");
+        self.doors.close_to_clients().await;
+        if !*self.doors.given().borrow() {
+            self.phase.send_replace(Phase::Closing);
         }
+        if tokio::time::timeout(timeout, self.shared.open.none()).await.is_err() {
+            let (connections, requests) = (self.shared.open.count(), self.shared.metrics.requests_in_flight());
+            tracing::warn!(connections, requests, "connections are cut: they did not end within drain.timeout");
+        }
+        drop(self.prober.take());
         self.log.flush(Duration::from_secs(5)).await;
         drop(self.control.take());
-        self.ops.clear();
+        let doors = Arc::clone(&self.doors);
+        let _ = tokio::task::spawn_blocking(move || doors.close_to_operators()).await;
         tracing::info!("gone");
     }
 }
 
+impl Drop for App {
+    fn drop(&mut self) {
+        self.doors.withdraw();
+        if let Some(takeover) = self.takeover.take() {
+            takeover.abort();
+        }
+    }
+}
+
+/// Opens the doors once everything else is ready, and then lets the process before this one go.
+async fn take_over(
+    predecessor: Predecessor,
+    sockets: Sockets,
+    doors: &Arc<Doors>,
+    behind: &Behind,
+    listening: Guard,
+) -> anyhow::Result<()> {
+    let patience = behind.config.handover.as_ref().map_or(Duration::ZERO, |settings| settings.timeout);
+    if tokio::time::timeout(patience, behind.readiness.all_but(LISTENERS)).await.is_err() {
+        let awaited = match behind.readiness.check() {
+            Err(NotReady::Awaiting(parts)) => parts.into_iter().filter(|part| *part != LISTENERS).collect::<Vec<_>>().join(", "),
+            _ => String::new(),
+        };
+        anyhow::bail!("not ready within {patience:?} (handover.timeout), still awaiting: {awaited}");
+    }
+    doors.open(sockets, behind, listening)?;
+    match tokio::task::spawn_blocking(move || predecessor.release()).await? {
+        Ok(()) => tracing::info!("taken over"),
+        // It has gone, or goes on accepting beside this one. Both serve alike.
+        Err(error) => tracing::warn!(%error, "the process before this one may serve on"),
+    }
+    if let Err(error) = doors.offer(behind) {
+        tracing::error!(%error, "no other process can take over from this one");
+    }
+    Ok(())
+}
+
+/// How an edge ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Load balancers must notice first.
+    Graceful,
+    /// Nobody new, from now on; what is under way may still end.
+    AtOnce,
+}
+
 impl Addresses {
     fn all(&self) -> Vec<SocketAddr> {
-        [&self.http, &self.https, &self.health, &self.admin].into_iter().flatten().copied().collect()
+        [&self.http, &self.https, &self.peer, &self.health, &self.admin].into_iter().flatten().copied().collect()
     }
 }
 
-/// Bound and not yet served.
-struct Sockets {
-    http: Vec<TcpListener>,
-    https: Vec<TcpListener>,
-    health: Vec<TcpListener>,
-    admin: Vec<TcpListener>,
-}
+/// The task that pings other edges. Dropping it ends it.
+struct Prodding(JoinHandle<()>);
 
-impl Sockets {
-    /// Binds every listener, or none.
-    fn bind(config: &Config) -> anyhow::Result<Self> {
-        let all = |listener: Listener, addresses: &[SocketAddr]| -> anyhow::Result<Vec<TcpListener>> {
-            addresses.iter().map(|address| Ok(bind(listener.as_str(), *address, addresses)?)).collect()
-        };
-        if config.listen.peer.is_some() {
-            tracing::warn!("listen.peer: this version has no peer edges yet, and the port stays closed");
-        }
-        Ok(Self {
-            http: all(Listener::Http, config.listen.http.as_ref().map_or(&[], |l| &l.bind))?,
-            https: all(Listener::Https, &config.listen.https.bind)?,
-            health: all(Listener::Health, &config.listen.health)?,
-            admin: all(Listener::Admin, &config.listen.admin)?,
-        })
-    }
-
-    fn addresses(&self) -> std::io::Result<Addresses> {
-        let of = |sockets: &[TcpListener]| sockets.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>();
-        Ok(Addresses { http: of(&self.http)?, https: of(&self.https)?, health: of(&self.health)?, admin: of(&self.admin)? })
-    }
-
-    /// Starts the operators' ports, each on a thread of its own.
-    fn ops(&mut self, readiness: &Readiness, published: &Published, metrics: &Arc<Metrics>) -> anyhow::Result<Vec<OpsServer>> {
-        let health: Arc<dyn Handler> = Arc::new(Health::new(readiness.clone()));
-        let admin: Arc<dyn Handler> = Arc::new(Admin::new(Arc::new(published.clone())));
-        let start = |port: Listener, sockets: &mut Vec<TcpListener>, handler: Arc<dyn Handler>| -> anyhow::Result<OpsServer> {
-            let sockets = sockets.drain(..).map(TcpListener::into_std).collect::<std::io::Result<_>>()?;
-            Ok(OpsServer::start(port, sockets, handler, Arc::clone(metrics))?)
-        };
-        Ok(vec![start(Listener::Health, &mut self.health, health)?, start(Listener::Admin, &mut self.admin, admin)?])
-    }
-
-    /// Opens the clients' doors.
-    fn open(
-        self,
-        config: &Config,
-        addresses: &Addresses,
-        shared: &Arc<Shared>,
-        stop: &watch::Receiver<bool>,
-        listening: Guard,
-    ) -> Vec<JoinHandle<()>> {
-        let mut doors = Vec::new();
-        let https = ClientDoor::https(&config.listen.https, Arc::clone(shared), service::engine(Arc::clone(shared)));
-        doors.extend(self.https.into_iter().map(|socket| https.open(socket, stop.clone())));
-        if let Some(settings) = &config.listen.http {
-            let https_port = addresses.https.first().map_or(443, SocketAddr::port);
-            let redirect = Arc::new(Redirect { https_port, metrics: Arc::clone(&shared.metrics) });
-            let http = ClientDoor::http(settings, Arc::clone(shared), redirect);
-            doors.extend(self.http.into_iter().map(|socket| http.open(socket, stop.clone())));
-        }
-        drop(listening);
-        doors
+impl Drop for Prodding {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -255,13 +318,12 @@ struct ControlThread {
 }
 
 impl ControlThread {
-    /// Starts it. The receiver turns true if it ends by itself, as only a panic can make it.
-    fn start(control: Control) -> anyhow::Result<(Self, watch::Receiver<bool>)> {
+    /// Starts it. `failed` hears if it ends by itself, as only a panic can make it.
+    fn start(control: Control, failed: watch::Sender<Option<String>>) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let (ended, broken) = watch::channel(false);
         let thread = thread::Builder::new().name("control".into()).spawn(move || {
-            let mut ended = Ended(Some(ended));
+            let mut ended = Ended(Some(failed));
             runtime.block_on(async {
                 tokio::select! {
                     () = control.run() => {}
@@ -270,17 +332,17 @@ impl ControlThread {
                 }
             });
         })?;
-        Ok((Self { stop: Some(stop), thread: Some(thread) }, broken))
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
 
 /// Tells when it is dropped, by unwinding too.
-struct Ended(Option<watch::Sender<bool>>);
+struct Ended(Option<watch::Sender<Option<String>>>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
         if let Some(ended) = &self.0 {
-            ended.send_replace(true);
+            ended.send_replace(Some("the control plane has stopped, as the log says above; start the edge anew".into()));
         }
     }
 }

@@ -4,20 +4,25 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use causeway_config::{ClusterId, Country, Upstream};
+use causeway_config::{ClusterId, Country, SessionPersistence, Upstream};
 use causeway_core::cell::Attempt;
+use causeway_core::retry::Tries;
 use causeway_core::{Candidate, Nanos, Plan};
 use http::HeaderValue;
 
 use crate::forwarded::Client;
-use crate::listen::Connection;
+use crate::listen::{Connection, Role};
 use crate::metrics::{Open, RefusalReason};
+use crate::peer::lane::Lane;
+use crate::service::admit::Ended;
 use crate::service::dial::{Deadline, Handle};
+use crate::sessions::Place;
 
 /// A request on its way through the engine.
 ///
 /// Whatever path it takes, dropping this ends all that is counted for it: the edge's in-flight gauge, and the try that
 /// counts as in flight at its endpoint.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each learned in a phase of its own")]
 pub struct Ctx {
     /// When the head was complete.
     pub began: Nanos,
@@ -39,14 +44,14 @@ pub struct Ctx {
     pub route: Option<Arc<str>>,
     /// The decision, until nothing more can be drawn from it.
     pub plan: Option<Plan>,
+    /// How the client's session is kept, and where it is, for hosts that keep sessions.
+    pub session: Option<Box<(SessionPersistence, Option<Place>)>>,
     /// The candidate for the next try.
     pub next: Option<Candidate>,
     /// The try that is going on, or was the last.
     pub current: Option<Try>,
-    /// Tries begun.
-    pub tries: u32,
-    /// How many of them found no connection: nothing was sent, so nothing was asked of a backend.
-    pub unconnected: u32,
+    /// Its tries, and the time that is left for them.
+    pub tries: Tries,
     /// How long things may take, and how often they are tried.
     pub limits: Upstream,
     /// Whether the response tells which cluster served it.
@@ -55,7 +60,17 @@ pub struct Ctx {
     pub logged: bool,
     /// Why the edge answered itself.
     pub refused: Option<RefusalReason>,
+    /// Whether another edge has decided to send it here.
+    pub(crate) hop: bool,
+    /// The lane of the try that goes on, if it is at another edge.
+    pub(crate) lane: Option<Arc<Lane>>,
+    /// Whether the edge that was tried last has said that it reached no pod.
+    pub(crate) unserved: bool,
+    /// Bytes that the request's body may have.
+    pub max_body: Option<u64>,
     pub(crate) open: Option<Open>,
+    /// Rings for who waits. Below `current`, since it must be dropped after it.
+    pub(crate) ended: Option<Ended>,
 }
 
 /// One try of a request. Dropping it ends its deadline too.
@@ -86,52 +101,56 @@ impl Ctx {
             country: None,
             route: None,
             plan: None,
+            session: None,
             next: None,
             current: None,
-            tries: 0,
-            unconnected: 0,
+            tries: Tries::default(),
             limits: Upstream::default(),
             served_by: false,
             logged: false,
             refused: None,
+            hop: false,
+            lane: None,
+            unserved: false,
+            max_body: None,
             open: None,
+            ended: None,
         }
-    }
-
-    /// Whether another try may be made. Tries that found no connection count only once every cluster has had its turn: with
-    /// two clouds dark the third must still be reached.
-    fn try_left(&self) -> bool {
-        let everywhere =
-            self.plan.as_ref().map_or(0, |plan| plan.tiers().iter().map(|tier| tier.len()).sum::<usize>() as u32 + 1);
-        self.tries - self.unconnected < self.limits.attempts && self.tries < self.limits.attempts.max(everywhere)
     }
 
     /// Draws the candidate for another try; whether there is one, and a try is left for it.
     pub fn draw(&mut self, now: Nanos) -> bool {
-        if !self.try_left() {
-            return false;
-        }
-        self.next = self.plan.as_mut().and_then(|plan| plan.next(now));
+        self.next = self.plan.as_mut().and_then(|plan| self.tries.next(&self.limits, plan, now));
         self.next.is_some()
     }
 
     /// Takes the same candidate once more; whether a try is left for it.
-    pub fn again(&mut self) -> bool {
-        if !self.try_left() {
-            return false;
-        }
-        self.next = self.current.as_ref().map(|current| current.candidate.clone());
+    pub fn again(&mut self, now: Nanos) -> bool {
+        let left = self.plan.as_ref().is_some_and(|plan| self.tries.left(&self.limits, plan, now));
+        self.next = self.current.as_ref().filter(|_| left).map(|current| current.candidate.clone());
         self.next.is_some()
     }
 
-    /// The request is sent: from now on the response's header is awaited.
-    pub(crate) fn await_header(&mut self) {
-        if let Some(current) = &mut self.current
-            && current.answered.is_none()
-            && let Some(handle) = current.handle.take()
-        {
-            current.deadline = Some(handle.end_after(self.limits.response_timeout));
+    /// The request has come in whole: from now on its time runs.
+    pub fn complete(&mut self, now: Nanos) {
+        self.tries.complete(&self.limits, now);
+    }
+
+    /// The request is sent: from now on the response's header is awaited. `repeatable`: whether it could be sent once more.
+    pub(crate) fn await_header(&mut self, repeatable: bool, now: Nanos) {
+        self.complete(now);
+        let Some(current) = self.current.as_mut().filter(|current| current.answered.is_none()) else { return };
+        current.attempt.sent(now);
+        if let Some(handle) = current.handle.take() {
+            let wait = self.tries.wait(&self.limits, self.plan.as_ref(), &current.attempt, repeatable, now);
+            current.deadline = Some(handle.end_after(wait, current.attempt.heard()));
         }
+    }
+
+    /// How long the response's header of the try that goes on may take. `repeatable`: whether the request could be sent once more.
+    pub(crate) fn try_limit(&self, repeatable: bool, now: Nanos) -> Option<Duration> {
+        let current = self.current.as_ref()?;
+        Some(self.tries.wait(&self.limits, self.plan.as_ref(), &current.attempt, repeatable, now).most)
     }
 
     /// Whether the connection was ended because the response's header was overdue.
@@ -142,6 +161,11 @@ impl Ctx {
     /// The cluster that serves, or was tried last.
     pub fn cluster(&self) -> Option<&ClusterId> {
         self.current.as_ref().map(|current| &current.candidate.cluster_id)
+    }
+
+    /// Whether it is this edge's own, to see whether another edge answers.
+    pub fn is_ping(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| matches!(connection.role, Role::Own(_)))
     }
 
     /// Whether a response has begun to come.

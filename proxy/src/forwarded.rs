@@ -5,6 +5,7 @@
 //! is X-Forwarded-For believed, from the right, up to the first address that is not in the list. What comes from anybody
 //! else is replaced, so that a backend can believe what it reads.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
@@ -14,7 +15,8 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// Who the client proved to be by its certificate, in Envoy's form.
+pub const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 /// Identifies a request in every log that it passes.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -65,21 +67,23 @@ fn address(entry: &str) -> Option<IpAddr> {
 ///
 /// `authority` is the request's, as it came (`www.example.com:8443`). A trusted sender's chain is continued and what it
 /// says of scheme, host and port is kept, since it may have ended the client's TLS itself.
-pub fn headers(client: &Client, authority: &HeaderValue, incoming: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+pub fn headers(client: &Client, authority: &HeaderValue, incoming: &HeaderMap) -> [(&'static str, HeaderValue); 6] {
     let kept = |name: &HeaderName| if client.trusted { incoming.get(name).cloned() } else { None };
     let proto = kept(&X_FORWARDED_PROTO).unwrap_or(HeaderValue::from_static("https"));
     let host = kept(&X_FORWARDED_HOST).unwrap_or_else(|| authority.clone());
     let port = kept(&X_FORWARDED_PORT).unwrap_or_else(|| port_of(authority));
-    let chain = chain(client, incoming);
     let forwarded = forwarded(client, &proto, &host, incoming);
     let real = ascii(client.address.to_string());
-    vec![
-        (X_FORWARDED_FOR, chain),
-        (X_FORWARDED_PROTO, proto),
-        (X_FORWARDED_HOST, host),
-        (X_FORWARDED_PORT, port),
-        (X_REAL_IP, real),
-        (FORWARDED, forwarded),
+    // Who is not trusted speaks for itself alone.
+    let chain = if client.trusted { chain(client, incoming) } else { real.clone() };
+    // As texts, since the engine makes a name of a text without asking the heap twice.
+    [
+        ("x-forwarded-for", chain),
+        ("x-forwarded-proto", proto),
+        ("x-forwarded-host", host),
+        ("x-forwarded-port", port),
+        ("x-real-ip", real),
+        ("forwarded", forwarded),
     ]
 }
 
@@ -99,6 +103,26 @@ pub fn is_internal(name: &HeaderName) -> bool {
     name.as_str().starts_with("causeway-") || name.as_str().starts_with("causeway_")
 }
 
+/// Whether a request header of this name speaks of a client's certificate, as one proxy or another names it: only who ended the
+/// client's TLS knows of it.
+pub fn is_client_certificate(name: &HeaderName) -> bool {
+    const PREFIXES: [&str; 8] = [
+        "x-forwarded-client-cert",
+        "x-forwarded-tls-client-cert",
+        "client-cert",
+        "x-client-cert",
+        "ssl-client-",
+        "x-ssl-client-",
+        "x-tls-client-",
+        "x-ssl-cert",
+    ];
+    let begins = |prefix: &&str| {
+        let name = name.as_str();
+        name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(a, b)| a == b || (a == b'_' && b == b'-'))
+    };
+    PREFIXES.iter().any(begins)
+}
+
 /// The request's id: a trusted sender's own, if it is plain, so that one id runs through all logs; else `fresh`, as hex.
 pub fn request_id(client: &Client, incoming: &HeaderMap, fresh: u128) -> HeaderValue {
     let plain = |id: &[u8]| (1..=128).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b));
@@ -108,31 +132,48 @@ pub fn request_id(client: &Client, incoming: &HeaderMap, fresh: u128) -> HeaderV
     }
 }
 
+/// A trusted sender's chain, continued by the sender.
 fn chain(client: &Client, incoming: &HeaderMap) -> HeaderValue {
     let sender = client.sender.to_string();
-    if client.trusted { appended(incoming, &X_FORWARDED_FOR, &sender).unwrap_or_else(|| ascii(sender)) } else { ascii(sender) }
+    appended(incoming, &X_FORWARDED_FOR, &sender).unwrap_or_else(|| ascii(sender))
 }
 
 /// RFC 7239. Where a trusted sender gave X-Forwarded-For alone, its chain is translated (section 7.4).
 fn forwarded(client: &Client, proto: &HeaderValue, host: &HeaderValue, incoming: &HeaderMap) -> HeaderValue {
-    let quoted = |value: &HeaderValue| value.to_str().unwrap_or_default().replace(['"', '\\'], "");
-    let ours = format!("for={};host=\"{}\";proto={}", node(Some(client.sender)), quoted(host), quoted(proto));
+    let mut ours = String::with_capacity(64 + host.len());
+    ours.push_str("for=");
+    node(&mut ours, Some(client.sender));
+    ours.push_str(";host=\"");
+    plain(&mut ours, host);
+    ours.push_str("\";proto=");
+    plain(&mut ours, proto);
     if !client.trusted {
         return ascii(ours);
     }
     appended(incoming, &FORWARDED, &ours).unwrap_or_else(|| {
-        let before = entries(incoming).into_iter().map(|entry| format!("for={}, ", node(entry)));
-        ascii(before.chain([ours]).collect())
+        let mut all = String::new();
+        for entry in entries(incoming) {
+            all.push_str("for=");
+            node(&mut all, entry);
+            all.push_str(", ");
+        }
+        ascii(all + &ours)
     })
 }
 
+/// A value as it may stand within quotes.
+fn plain(text: &mut String, value: &HeaderValue) {
+    text.extend(value.to_str().unwrap_or_default().split(['"', '\\']));
+}
+
 /// A node of RFC 7239 section 6: IPv6 in brackets, and so in quotes.
-fn node(address: Option<IpAddr>) -> String {
-    match address {
-        Some(IpAddr::V4(a)) => a.to_string(),
-        Some(IpAddr::V6(a)) => format!("\"[{a}]\""),
-        None => "unknown".into(),
-    }
+fn node(text: &mut String, address: Option<IpAddr>) {
+    // A text takes whatever is written to it.
+    let _ = match address {
+        Some(IpAddr::V4(a)) => write!(text, "{a}"),
+        Some(IpAddr::V6(a)) => write!(text, "\"[{a}]\""),
+        None => write!(text, "unknown"),
+    };
 }
 
 fn appended(incoming: &HeaderMap, name: &HeaderName, last: &str) -> Option<HeaderValue> {

@@ -9,8 +9,8 @@
 
 use std::net::SocketAddr;
 
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::ops_http::{Answer, Handler, text};
 use crate::readiness::{NotReady, Readiness};
@@ -19,18 +19,24 @@ use crate::readiness::{NotReady, Readiness};
 #[derive(Debug)]
 pub struct Health {
     readiness: Readiness,
+    instance: HeaderValue,
 }
 
+/// The response's field that tells which process answers: where two share a machine's ports, a probe must know.
+pub const INSTANCE: HeaderName = HeaderName::from_static("causeway-instance");
+
 impl Health {
-    /// Tells of this readiness.
-    pub fn new(readiness: Readiness) -> Self {
-        Self { readiness }
+    /// Tells of this readiness, as this process's.
+    pub fn new(readiness: Readiness, instance: &str) -> Self {
+        // Whoever named it so cannot be probed by name.
+        let instance = HeaderValue::from_str(instance).unwrap_or_else(|_| HeaderValue::from_static("unnamed"));
+        Self { readiness, instance }
     }
 }
 
 impl Handler for Health {
     fn answer(&self, request: &Parts, _local: SocketAddr) -> Answer {
-        match request.uri.path() {
+        let mut answer = match request.uri.path() {
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => match self.readiness.check() {
                 Ok(()) => text(StatusCode::OK, "ready\n"),
@@ -41,7 +47,9 @@ impl Handler for Health {
                 }
             },
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
-        }
+        };
+        answer.headers_mut().insert(INSTANCE, self.instance.clone());
+        answer
     }
 }
 
@@ -54,7 +62,7 @@ mod tests {
     #[test]
     fn readyz_names_what_is_awaited_and_a_drain_clears_it() {
         let (readiness, [home, listeners]) = Readiness::awaiting(["home cluster", "listeners"]);
-        let server = start(Listener::Health, Health::new(readiness.clone()));
+        let server = start(Listener::Health, Health::new(readiness.clone(), "i1"));
         let address = server.addresses()[0];
         assert_eq!(get(address, "/readyz"), (503, "awaiting: home cluster\nawaiting: listeners\n".into()));
         drop(home);
@@ -69,7 +77,7 @@ mod tests {
     #[test]
     fn nothing_else_is_told() {
         let (readiness, []) = Readiness::awaiting([]);
-        let server = start(Listener::Health, Health::new(readiness));
+        let server = start(Listener::Health, Health::new(readiness, "i1"));
         for path in ["/", "/metrics", "/healthz/", "/readyz/x", "/snapshot"] {
             assert_eq!(get(server.addresses()[0], path).0, 404, "{path}");
         }

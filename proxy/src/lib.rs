@@ -3,6 +3,7 @@
 //! ```text
 //! cli --> app --> control (files, clusters, certificates) --publishes--> snapshot, certificates
 //!           \--> listen --> service (the engine's glue) --reads-----------^
+//!           |\-> peering (other edges) --reads-and-writes-----> peer
 //!            \-> health, admin, metrics, access_log
 //! ```
 
@@ -10,17 +11,24 @@ pub mod access_log;
 pub mod admin;
 pub mod app;
 pub mod cli;
+mod connect;
 pub mod control;
 pub mod ctx;
+pub mod drain;
 pub mod forwarded;
 pub mod geo_db;
+pub mod handover;
 pub mod health;
+pub mod limit;
 pub mod listen;
 pub mod metrics;
 pub mod ops_http;
+pub mod peer;
+pub mod peering;
 pub mod readiness;
 pub mod redirect;
 pub mod reply;
 pub mod service;
+pub mod sessions;
 pub mod shared;
 pub mod whoami;

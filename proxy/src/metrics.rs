@@ -9,8 +9,10 @@
 
 mod histogram;
 mod labels;
+mod peers;
 mod process;
 mod requests;
+mod sources;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -20,8 +22,13 @@ use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 use causeway_config::{ClusterId, TlsVersion};
+use causeway_core::ClusterPeers;
+use causeway_core::agreement::Verdict;
 use causeway_core::cluster::ClusterState;
+use causeway_core::plan::Step;
 use causeway_core::time::Nanos;
+use causeway_core::view::ClusterHealth;
+use causeway_discovery::kube::Stats;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -29,7 +36,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-pub use labels::{CertificateSource, Handshake, Listener, RefusalReason, Reload, ReloadResult, RetryReason, Status};
+pub use labels::{CertificateSource, Handshake, Listener, PeerRefusal, RefusalReason, Reload, ReloadResult, RetryReason, Status};
+pub use process::resident_bytes;
 pub use requests::{Outcome, Series};
 pub use state::Certificate;
 
@@ -44,8 +52,18 @@ struct RetryLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TryLabels {
+    step: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RefusalLabels {
     reason: RefusalReason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PeerRefusalLabels {
+    reason: PeerRefusal,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -71,14 +89,19 @@ pub struct Metrics {
     registry: Registry,
     requests: Arc<requests::Requests>,
     state: Arc<state::State>,
+    sources: Arc<sources::Sources>,
+    peers: Arc<peers::Peers>,
     families: Families,
 }
 
 #[derive(Debug, Default)]
 struct Families {
     in_flight: Gauge,
+    tries: Tries,
     retries: Family<RetryLabels, Counter>,
+    retries_denied: Counter,
     refusals: Family<RefusalLabels, Counter>,
+    peer_refusals: Family<PeerRefusalLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
     connections: Family<ListenerLabels, Counter>,
     open_connections: Family<ListenerLabels, Gauge>,
@@ -89,11 +112,31 @@ struct Families {
     diagnostics: UnsignedGauge,
 }
 
+/// Each counter at hand, so that a try need not look it up.
+#[derive(Debug)]
+struct Tries {
+    family: Family<TryLabels, Counter>,
+    by_step: [Counter; Step::ALL.len()],
+}
+
+impl Default for Tries {
+    fn default() -> Self {
+        let family = Family::default();
+        let by_step = Step::ALL.map(|step| family.get_or_create_owned(&TryLabels { step: step.as_str() }));
+        Self { family, by_step }
+    }
+}
+
 impl Families {
     fn register(&self, registry: &mut Registry) {
         registry.register("requests_in_flight", "Requests that are being served", self.in_flight.clone());
+        registry.register("tries", "Tries, by how their endpoint was come by", self.tries.family.clone());
         registry.register("retries", "Tries after the first, by why the one before failed", self.retries.clone());
+        let denied = self.retries_denied.clone();
+        registry.register("retries_denied", "Tries that were not made since the pool's retry budget was spent", denied);
         registry.register("refusals", "Requests that the edge answered itself with an error", self.refusals.clone());
+        let peer_refusals = self.peer_refusals.clone();
+        registry.register("peer_refusals", "Connections on the peer port that got nothing", peer_refusals);
         registry.register("reloads", "Reloads of what may change while serving goes on", self.reloads.clone());
         registry.register("connections", "Connections accepted", self.connections.clone());
         registry.register("connections_open", "Connections that are open", self.open_connections.clone());
@@ -111,16 +154,20 @@ impl Metrics {
     pub fn new(home: &ClusterId, started: SystemTime) -> Self {
         let requests = Arc::new(requests::Requests::new(home.clone()));
         let state = Arc::<state::State>::default();
+        let sources = Arc::<sources::Sources>::default();
+        let peers = Arc::<peers::Peers>::default();
         let families = Families::default();
         let mut registry = Registry::default();
         registry.register_collector(Box::new(process::Process { started }));
         let ours = registry.sub_registry_with_prefix("causeway");
         ours.register_collector(Box::new(Arc::clone(&requests)));
         ours.register_collector(Box::new(Arc::clone(&state)));
+        ours.register_collector(Box::new(Arc::clone(&sources)));
+        ours.register_collector(Box::new(Arc::clone(&peers)));
         let build = Info::new([("version", env!("CARGO_PKG_VERSION").to_owned()), ("home", home.to_string())]);
         ours.register("build", "The version of this edge, and the cluster that it is at home in", build);
         families.register(ours);
-        Self { registry, requests, state, families }
+        Self { registry, requests, state, sources, peers, families }
     }
 
     /// Everything, as `OpenMetrics` text; its media type is [`CONTENT_TYPE`].
@@ -162,6 +209,16 @@ impl Metrics {
         self.families.handshakes.get_or_create(&HandshakeLabels { version: labels::tls_version(version), result }).inc();
     }
 
+    /// Counts a try, by how its endpoint was come by.
+    pub fn attempt(&self, step: Step) {
+        self.families.tries.by_step[step as usize].inc();
+    }
+
+    /// Counts a try that the retry budget forbade.
+    pub fn retry_denied(&self) {
+        self.families.retries_denied.inc();
+    }
+
     /// Counts a try after the first.
     pub fn retry(&self, reason: RetryReason) {
         self.families.retries.get_or_create(&RetryLabels { reason }).inc();
@@ -170,6 +227,16 @@ impl Metrics {
     /// Counts a request that the edge answered itself with an error.
     pub fn refusal(&self, reason: RefusalReason) {
         self.families.refusals.get_or_create(&RefusalLabels { reason }).inc();
+    }
+
+    /// Counts a connection on the peer port that got nothing.
+    pub fn peer_refusal(&self, reason: PeerRefusal) {
+        self.families.peer_refusals.get_or_create(&PeerRefusalLabels { reason }).inc();
+    }
+
+    /// Tells which edges are known, and how the clusters are seen.
+    pub fn peers(&self, known: &[ClusterPeers], seen: &[(ClusterId, Verdict)]) {
+        self.peers.set(known, seen);
     }
 
     /// Counts a reload.
@@ -187,6 +254,22 @@ impl Metrics {
     /// Tells how the clusters stand. Ages are as of `now`: call it before a scrape too.
     pub fn clusters(&self, clusters: &[ClusterState], now: Nanos) {
         self.state.clusters(clusters, now);
+        self.sources.age(now);
+    }
+
+    /// Tells how the clusters' endpoints are doing: call it before a scrape.
+    pub fn health(&self, health: Vec<ClusterHealth>) {
+        self.state.health(health);
+    }
+
+    /// Tells which clusters are API servers, and where their counters are.
+    pub fn sources(&self, sources: Vec<(ClusterId, Arc<Stats>)>) {
+        self.sources.set(sources);
+    }
+
+    /// What the clusters' sources count, for people.
+    pub fn sources_view(&self, now: Nanos) -> serde_json::Value {
+        self.sources.view(now)
     }
 
     /// Tells which certificates are in use.

@@ -19,9 +19,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
 
+use crate::drain::Tally;
 use crate::metrics::{Listener, Metrics};
 
 /// Connections at once. One more takes the place of the oldest: on the health port an attacker who fills a queue must
@@ -29,6 +30,8 @@ use crate::metrics::{Listener, Metrics};
 const CONNECTIONS: usize = 64;
 /// For a request's header to arrive, and for an idle connection to stay.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// For the answers that are under way when the port closes.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// For a connection in all; a slow reader of a large answer holds memory for no longer.
 const LIFETIME: Duration = Duration::from_mins(1);
 /// After a failed accept: the usual cause is that descriptors have run out, and trying again at once would spin.
@@ -63,7 +66,7 @@ pub fn typed(status: StatusCode, media_type: HeaderValue, body: impl Into<Bytes>
 #[derive(Debug)]
 pub struct OpsServer {
     addresses: Vec<SocketAddr>,
-    stop: Option<oneshot::Sender<()>>,
+    stop: watch::Sender<Stop>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -85,17 +88,32 @@ impl OpsServer {
             };
             listeners.into_iter().map(adopt).collect::<io::Result<Vec<_>>>()?
         };
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = watch::channel(Stop::No);
         let thread = thread::Builder::new().name(format!("{}-port", port.as_str())).spawn(move || {
             runtime.block_on(async {
+                let mut cut = stopped.clone();
                 tokio::select! {
-                    () = serve(port, listeners, handler, metrics) => {}
+                    () = serve(port, listeners, handler, metrics, stopped) => {}
                     // An error is the sender's end, which means the same.
-                    _ = stopped => {}
+                    _ = cut.wait_for(|stop| *stop == Stop::Now) => {}
                 }
             });
         })?;
-        Ok(Self { addresses, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { addresses, stop, thread: Some(thread) })
+    }
+
+    /// Closes the port, and its connections after the answers that are under way. Blocks for that long.
+    pub fn stop(mut self) {
+        self.stop.send_replace(Stop::Gently);
+        self.join();
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!(addresses = ?self.addresses, "the thread of this port had panicked");
+        }
     }
 
     /// Where it listens; the kernel's choice in place of port 0.
@@ -106,37 +124,58 @@ impl OpsServer {
 
 impl Drop for OpsServer {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!(addresses = ?self.addresses, "the thread of this port had panicked");
-        }
+        self.stop.send_replace(Stop::Now);
+        self.join();
     }
 }
 
-async fn serve(port: Listener, listeners: Vec<tokio::net::TcpListener>, handler: Arc<dyn Handler>, metrics: Arc<Metrics>) {
+/// Whether a port goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    No,
+    Gently,
+    Now,
+}
+
+async fn serve(
+    port: Listener,
+    listeners: Vec<tokio::net::TcpListener>,
+    handler: Arc<dyn Handler>,
+    metrics: Arc<Metrics>,
+    mut stop: watch::Receiver<Stop>,
+) {
     let (accepted, mut arrivals) = mpsc::channel(1);
+    let mut doors = JoinSet::new();
     for listener in listeners {
-        tokio::spawn(accept(listener, accepted.clone()));
+        doors.spawn(accept(listener, accepted.clone()));
     }
     drop(accepted);
+    let conversations = Tally::default();
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
-    while let Some(stream) = arrivals.recv().await {
+    loop {
+        let stream = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop != Stop::No) => break,
+            Some(stream) = arrivals.recv() => stream,
+            else => break,
+        };
         open.retain(|connection| !connection.is_finished());
         if open.len() == CONNECTIONS
             && let Some(oldest) = open.pop_front()
         {
             oldest.abort();
         }
-        let (handler, counted) = (Arc::clone(&handler), metrics.connection(port));
+        let (handler, counted) = (Arc::clone(&handler), (metrics.connection(port), conversations.one()));
+        let stop = stop.clone();
         let connection = tokio::spawn(async move {
             // How a connection ends is the client's affair: there is nothing to tell an operator.
-            let _ = tokio::time::timeout(LIFETIME, converse(stream, handler)).await;
+            let _ = tokio::time::timeout(LIFETIME, converse(stream, handler, stop)).await;
             drop(counted);
         });
         open.push_back(connection.abort_handle());
     }
+    doors.shutdown().await;
+    let _ = tokio::time::timeout(LAST_ANSWERS, conversations.none()).await;
 }
 
 async fn accept(listener: tokio::net::TcpListener, accepted: mpsc::Sender<TcpStream>) {
@@ -155,7 +194,11 @@ async fn accept(listener: tokio::net::TcpListener, accepted: mpsc::Sender<TcpStr
     }
 }
 
-async fn converse(stream: TcpStream, handler: Arc<dyn Handler>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn converse(
+    stream: TcpStream,
+    handler: Arc<dyn Handler>,
+    mut stop: watch::Receiver<Stop>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let local = stream.local_addr()?;
     let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
         let (parts, _body) = request.into_parts();
@@ -170,7 +213,13 @@ async fn converse(stream: TcpStream, handler: Arc<dyn Handler>) -> Result<(), Bo
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    Ok(http.serve_connection(TokioIo::new(stream), service).await?)
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return Ok(ended?),
+        _ = stop.wait_for(|stop| *stop != Stop::No) => connection.as_mut().graceful_shutdown(),
+    }
+    Ok(connection.await?)
 }
 
 #[cfg(test)]
@@ -240,6 +289,21 @@ pub(crate) mod tests {
         };
         assert!(!answered(0));
         assert!(answered(1));
+    }
+
+    #[test]
+    fn a_stopped_server_ends_connections_that_wait_and_its_port() {
+        let server = start(Listener::Admin, Echo);
+        let address = server.addresses()[0];
+        let mut kept = TcpStream::connect(address).unwrap();
+        kept.write_all(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut answer = [0; 12];
+        kept.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        server.stop();
+        let mut rest = String::new();
+        kept.read_to_string(&mut rest).unwrap();
+        assert!(rest.ends_with("/x"), "{rest}");
     }
 
     #[test]

@@ -57,6 +57,13 @@ impl Readiness {
         self.state.borrow().check()
     }
 
+    /// Waits until `part` alone is awaited, or nothing.
+    pub async fn all_but(&self, part: &'static str) {
+        let mut changes = self.state.subscribe();
+        // The sender is `self`'s own.
+        let _ = changes.wait_for(|state| state.awaiting.iter().all(|awaited| *awaited == part)).await;
+    }
+
     /// Takes readiness back, for good.
     pub fn drain(&self) {
         self.state.send_modify(|state| state.draining = true);
@@ -110,6 +117,14 @@ mod tests {
         assert_eq!(readiness.check(), Err(NotReady::Draining));
         drop(part);
         assert_eq!(readiness.check(), Err(NotReady::Draining));
+    }
+
+    #[tokio::test]
+    async fn the_last_part_can_wait_for_all_others() {
+        let (readiness, [listeners, home]) = Readiness::awaiting(["listeners", "home cluster"]);
+        let ((), ()) = tokio::join!(readiness.all_but("listeners"), async { drop(home) });
+        assert_eq!(readiness.check(), Err(NotReady::Awaiting(vec!["listeners"])));
+        drop(listeners);
     }
 
     #[test]

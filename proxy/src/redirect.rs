@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use causeway_config::Limits;
 use http::header::{CONTENT_LENGTH, LOCATION};
 use http::{HeaderValue, StatusCode};
 use pingora::Result;
@@ -12,12 +13,9 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tracing::debug;
 
-use crate::listen::{Connection, Stage};
+use crate::listen::{Connection, PLAIN_KEEP_ALIVE, Stage};
 use crate::metrics::Metrics;
 use crate::service::{head, respond};
-
-/// How long a connection may wait for its next request, in seconds: a client that was redirected has left for good.
-const KEEP_ALIVE: u64 = 10;
 
 /// Redirects to https.
 pub struct Redirect {
@@ -25,6 +23,8 @@ pub struct Redirect {
     pub https_port: u16,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What request heads are held to; those of the start, since the connections themselves hold to the newest.
+    pub limits: Limits,
 }
 
 impl Redirect {
@@ -34,9 +34,9 @@ impl Redirect {
         }
         // 0 is the engine's word for an endless one.
         if session.get_keepalive() == Some(0) {
-            session.set_keepalive(Some(KEEP_ALIVE));
+            session.set_keepalive(Some(PLAIN_KEEP_ALIVE.as_secs()));
         }
-        let asked = match head::check(session.req_header()) {
+        let asked = match head::check(session.req_header(), &self.limits) {
             Ok(asked) => asked,
             Err(reply) => {
                 self.metrics.refusal(reply.label);

@@ -14,20 +14,28 @@ pub struct Reply {
     pub reason: &'static str,
     /// How it is counted and logged.
     pub label: RefusalReason,
+    /// Seconds after which a client should try again.
+    pub wait: u32,
 }
 
 /// Seconds after which a client should try again after 503: failover and discovery take no longer.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+const WAIT: u32 = 5;
 
 impl Reply {
     /// An answer.
     pub const fn new(status: StatusCode, label: RefusalReason, reason: &'static str) -> Self {
-        Self { status, reason, label }
+        Self { status, reason, label, wait: WAIT }
     }
 
-    /// `Retry-After` (RFC 9110 section 10.2.3), on 503 only.
+    /// The same, to be tried again after so many seconds.
+    #[must_use]
+    pub const fn after(self, wait: u32) -> Self {
+        Self { wait, ..self }
+    }
+
+    /// `Retry-After` (RFC 9110 section 10.2.3), on 503 and 429.
     pub fn retry_after(&self) -> Option<HeaderValue> {
-        (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER)
+        matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS).then(|| self.wait.into())
     }
 
     /// The body, and its content type.

@@ -13,6 +13,8 @@
 //! Decisions are made elsewhere and are pure: `plan` in the core, `retry`, `head` and `headers` beside this. What is here
 //! also closes what the engine leaves open; such places say so.
 
+pub(crate) mod admit;
+mod crossing;
 pub(crate) mod dial;
 pub(crate) mod head;
 mod headers;
@@ -22,12 +24,15 @@ pub(crate) mod respond;
 mod retry;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_certs::Match;
-use causeway_core::{Refusal, RequestHead, plan};
+use causeway_core::cell::Due;
+use causeway_core::cluster::AppProtocol;
+use causeway_core::{Candidate, Refusal, RequestHead, Target, plan};
+use http::header::SET_COOKIE;
 use http::{HeaderValue, StatusCode};
 use pingora::apps::HttpServerOptions;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -39,22 +44,24 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 use tracing::debug;
 
-use self::dial::{Dialer, Handle};
+use self::dial::{Dialers, Handle};
 use self::peer::Carriage;
 use self::retry::{Failure, Verdict};
 use crate::ctx::{Ctx, Try};
 use crate::forwarded;
-use crate::listen::{Connection, Stage, misdirected};
+use crate::limit::{Queues, RateLimits};
+use crate::listen::{Connection, Role, Stage, misdirected};
 use crate::metrics::{RefusalReason, RetryReason};
 use crate::reply::Reply;
+use crate::sessions::{self, Place};
 use crate::shared::Shared;
 
-/// How long an HTTP/1.1 connection may wait for its next request, and an HTTP/2 one with no request on it.
-const KEEP_ALIVE: Duration = Duration::from_mins(1);
-const H2_IDLE: Duration = Duration::from_mins(3);
-
-/// How long a client may take to accept any part of a response, or to send any part of a body.
-const CLIENT_STALL: Duration = Duration::from_mins(1);
+/// HTTP/2 streams that a client opened and reset before the edge came to them (rapid reset, CVE-2023-44487), that are
+/// remembered after their end, and that the edge itself had to reset for the client's faults (`MadeYouReset`, CVE-2025-8671):
+/// beyond these the connection is ended with `ENHANCE_YOUR_CALM`.
+const H2_PENDING_RESETS: usize = 20;
+const H2_REMEMBERED_RESETS: usize = 50;
+const H2_LOCAL_RESETS: usize = 128;
 
 /// What a client may send before the backend has read it: enough for 10 MB/s over 100 ms, HTTP/2's own 64 KiB is not.
 const H2_STREAM_WINDOW: u32 = 1 << 20;
@@ -62,6 +69,9 @@ const H2_CONNECTION_WINDOW: u32 = 2 << 20;
 
 /// The most tries that the engine allows; the configuration's own limit lies below.
 const MOST_TRIES: usize = 16;
+
+/// How the engine is told that a response will not be used, since the request is tried elsewhere.
+const RETRIED_STATUS: ErrorType = ErrorType::Custom("StatusRetried");
 
 /// Idle connections to backends, over all of them.
 const POOL: usize = 4096;
@@ -71,8 +81,12 @@ const MISDIRECTED: Reply = Reply::new(
     RefusalReason::Misdirected,
     "this host is served over a connection of its own only",
 );
+const BAD_PATH: Reply =
+    Reply::new(StatusCode::BAD_REQUEST, RefusalReason::BadRequest, "the request's path is malformed or ambiguous");
 const UNKNOWN_HOST: Reply = Reply::new(StatusCode::NOT_FOUND, RefusalReason::NoRoute, "no route for this host");
 const UNKNOWN_PATH: Reply = Reply::new(StatusCode::NOT_FOUND, RefusalReason::NoRoute, "no route for this path");
+const UNKNOWN_POOL: Reply =
+    Reply::new(StatusCode::NOT_FOUND, RefusalReason::NoRoute, "no route of this edge leads to this service");
 const STARTING: Reply = Reply::new(StatusCode::SERVICE_UNAVAILABLE, RefusalReason::Starting, "this edge is starting");
 const NO_BACKEND: Reply =
     Reply::new(StatusCode::SERVICE_UNAVAILABLE, RefusalReason::NoBackend, "the route has no usable backend");
@@ -93,18 +107,27 @@ fn exhausted(ctx: &Ctx) -> Reply {
 /// What clients' requests go through.
 pub struct Proxy {
     shared: Arc<Shared>,
-    dialer: Arc<Dialer>,
+    dialers: Dialers,
+    rates: RateLimits,
+    queues: Arc<Queues>,
 }
 
 /// The engine, ready for [`ClientDoor`](crate::listen::ClientDoor).
 pub fn engine(shared: Arc<Shared>) -> Arc<HttpProxy<Proxy>> {
     let conf = ServerConf { max_retries: MOST_TRIES, threads: 1, upstream_keepalive_pool_size: POOL, ..ServerConf::default() };
-    let mut engine = http_proxy(&Arc::new(conf), Proxy { shared, dialer: Arc::new(Dialer) });
+    let limits = shared.snapshot.load().config.limits.http2.clone();
+    let proxy = Proxy { shared, dialers: Dialers::default(), rates: RateLimits::default(), queues: Arc::default() };
+    let mut engine = http_proxy(&Arc::new(conf), proxy);
     let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(H2_IDLE);
+    options.h2_idle_timeout = Some(limits.idle_timeout);
     engine.server_options = Some(options);
     let mut h2 = default_h2_options();
-    h2.initial_window_size(H2_STREAM_WINDOW).initial_connection_window_size(H2_CONNECTION_WINDOW);
+    h2.initial_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .max_concurrent_streams(limits.streams)
+        .max_pending_accept_reset_streams(H2_PENDING_RESETS)
+        .max_concurrent_reset_streams(H2_REMEMBERED_RESETS)
+        .max_local_error_reset_streams(Some(H2_LOCAL_RESETS));
     engine.h2_options = Some(h2);
     Arc::new(engine)
 }
@@ -123,7 +146,7 @@ impl Proxy {
             ctx.client = forwarded::client(connection.client.ip(), &request.headers, &config.listen.https.forwarded_for);
         }
         ctx.request_id = forwarded::request_id(&ctx.client, &request.headers, fastrand::u128(..));
-        let asked = head::check(request)?;
+        let asked = head::check(request, &config.limits)?;
         ctx.authority = asked.authority;
         ctx.host = asked.host;
         self.check_connection(ctx, &snapshot.policies.of_host(&ctx.host).tls)?;
@@ -134,10 +157,21 @@ impl Proxy {
             Refusal::Starting => STARTING,
             Refusal::UnknownHost => UNKNOWN_HOST,
             Refusal::UnknownPath => UNKNOWN_PATH,
+            Refusal::UnknownPool(_) => UNKNOWN_POOL,
+            Refusal::Fenced => FENCED,
+            Refusal::BadPath(_) => BAD_PATH,
             Refusal::NoBackend(_) => NO_BACKEND,
         })?;
         ctx.route = Some(Arc::clone(&plan.route.label));
-        ctx.plan = Some(plan);
+        let plan = ctx.plan.insert(plan);
+        if let Some(persistence) = plan.policy.session.clone() {
+            let found = self.shared.sessions.find(&request.headers, &persistence, &ctx.host, unix_now());
+            if let Some(place) = &found {
+                plan.stick(&place.cluster, place.tag);
+            }
+            ctx.session = Some(Box::new((persistence, found)));
+        }
+        self.hold(request, ctx)?;
         if ctx.draw(self.shared.clock.now()) { Ok(()) } else { Err(exhausted(ctx)) }
     }
 
@@ -157,17 +191,66 @@ impl Proxy {
         }
     }
 
+    /// Notes a try that found no connection, and whether there will be another one.
+    fn unconnected(&self, ctx: &mut Ctx, error: &mut Error) {
+        if let Some(current) = &mut ctx.current {
+            current.attempt.failed(self.shared.clock.now());
+        }
+        ctx.tries.unconnected += 1;
+        error.set_retry(self.retry(ctx, Verdict::Next, RetryReason::Connect));
+    }
+
     /// Notes a failed try, and whether there will be another one.
     fn retry(&self, ctx: &mut Ctx, verdict: Verdict, reason: RetryReason) -> bool {
+        let now = self.shared.clock.now();
         let again = match verdict {
             Verdict::GiveUp => false,
-            Verdict::Again => ctx.again(),
-            Verdict::Next => ctx.draw(self.shared.clock.now()),
+            Verdict::Again => ctx.again(now),
+            Verdict::Next => ctx.draw(now) && self.afford(ctx, reason),
         };
         if again {
             self.shared.metrics.retry(reason);
         }
         again
+    }
+
+    /// The making of a connection is a round trip, where there is no TLS on top: how far pods are that are dialled directly.
+    fn measure(&self, candidate: &Candidate, took: Duration) {
+        if candidate.target == Target::Pod && candidate.protocol != AppProtocol::Https {
+            let snapshot = self.shared.snapshot.load();
+            let cluster = snapshot.clusters.iter().position(|info| info.id == candidate.cluster_id);
+            if let Some(distance) = cluster.and_then(|cluster| snapshot.distances.get(cluster)) {
+                distance.observe(took);
+            }
+        }
+    }
+
+    /// Tells the client where its session is, where it does not know yet. A session that had to move keeps its end.
+    fn keep_session(&self, response: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
+        let (Some(session), Some(current)) = (&ctx.session, &ctx.current) else { return Ok(()) };
+        let (persistence, known) = &**session;
+        let (cluster, tag) = (&current.candidate.cluster_id, current.candidate.tag);
+        let same = known.as_ref().is_some_and(|place| place.cluster == *cluster && place.tag == tag);
+        if same || current.answered.is_none() || response.status.is_server_error() {
+            return Ok(());
+        }
+        let now = unix_now();
+        let until = known.as_ref().map_or_else(|| sessions::end(persistence, now), |place| place.until);
+        let place = Place { cluster: cluster.clone(), tag, until };
+        if let Some(cookie) = self.shared.sessions.cookie(persistence, &ctx.host, &place, now) {
+            response.append_header(SET_COOKIE, cookie)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the pool's budget pays for another try. Where nothing was asked of a backend it costs nothing.
+    fn afford(&self, ctx: &Ctx, reason: RetryReason) -> bool {
+        let free = matches!(reason, RetryReason::Connect | RetryReason::Refused);
+        let paid = free || ctx.plan.as_ref().is_some_and(|plan| plan.pool.spend_retry());
+        if !paid {
+            self.shared.metrics.retry_denied();
+        }
+        paid
     }
 }
 
@@ -188,18 +271,36 @@ impl ProxyHttp for Proxy {
         }
         // The engine turns every keep-alive into an endless one, and an endless one switches off the timeout of the next
         // head. Connections that it means to close (0 stands for endless) stay as they are.
+        let timeouts = ctx.connection.as_ref().map(|connection| connection.timeouts).unwrap_or_default();
         if session.get_keepalive() == Some(0) {
-            session.set_keepalive(Some(KEEP_ALIVE.as_secs()));
+            session.set_keepalive(Some(timeouts.idle.as_secs().max(1)));
         }
-        session.set_read_timeout(Some(CLIENT_STALL));
-        session.set_write_timeout(Some(CLIENT_STALL));
-        session.set_total_drain_timeout(Some(CLIENT_STALL));
+        session.set_read_timeout(Some(timeouts.body));
+        session.set_write_timeout(Some(timeouts.body));
+        session.set_total_drain_timeout(Some(timeouts.body));
         Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-        match self.decide(session, ctx) {
-            Ok(()) => Ok(false),
+        if self.answer_peer(session, ctx).await? {
+            return Ok(true);
+        }
+        let decided = match &ctx.connection {
+            // It goes where its errand says.
+            Some(connection) if matches!(connection.role, Role::Own(_)) => Ok(()),
+            Some(connection) if matches!(connection.role, Role::Peer(_)) => self.decide_hop(session, ctx),
+            _ => match self.decide(session, ctx) {
+                Ok(()) => self.queue(ctx).await,
+                Err(reply) => Err(reply),
+            },
+        };
+        match decided {
+            Ok(()) => {
+                if session.is_body_empty() {
+                    ctx.complete(self.shared.clock.now());
+                }
+                Ok(false)
+            }
             Err(reply) => {
                 self.refuse(session, ctx, reply).await?;
                 Ok(true)
@@ -208,24 +309,45 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        let carriage = carriage(session);
+        if let Some(lane) = crossing::errand(ctx) {
+            ctx.tries.made += 1;
+            let connect = ctx.limits.connect_timeout;
+            return self.way(lane, carriage, connect, ctx).map(Box::new);
+        }
         let Some(candidate) = ctx.next.take() else {
             return Error::e_explain(ErrorType::InternalError, "a try without a candidate");
         };
-        let carriage = carriage(session);
-        let peer = peer::peer(candidate.address, candidate.protocol, &ctx.host, carriage, &ctx.limits, &self.dialer);
-        ctx.tries += 1;
-        let attempt = candidate.begin(self.shared.clock.now());
+        let now = self.shared.clock.now();
+        let connect = ctx.tries.due.map_or(ctx.limits.connect_timeout, |due| ctx.limits.connect_timeout.min(due.since(now)));
+        ctx.tries.made += 1;
+        (ctx.lane, ctx.unserved) = (None, false);
+        self.shared.metrics.attempt(candidate.step);
+        let due = if carriage == Carriage::Exchange { Due::Answer } else { Due::Nothing };
+        let attempt = candidate.begin(due, now);
+        let (address, protocol, target) = (candidate.address, candidate.protocol, candidate.target.clone());
         ctx.current = Some(Try { candidate, attempt, answered: None, handle: None, deadline: None });
-        Ok(Box::new(peer))
+        match target {
+            Target::Pod => Ok(Box::new(peer::peer(address, protocol, &ctx.host, carriage, connect, &self.dialers))),
+            Target::Peer(instance) => match self.way_to(&instance, carriage, connect, ctx) {
+                Ok(peer) => Ok(Box::new(peer)),
+                Err(mut error) => {
+                    self.unconnected(ctx, &mut error);
+                    Err(error)
+                }
+            },
+        }
     }
 
     /// No connection, so nothing was sent: any request may be tried elsewhere (the engine would not).
     fn fail_to_connect(&self, _session: &mut Session, _peer: &HttpPeer, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
-        if let Some(current) = &ctx.current {
-            current.attempt.failed(self.shared.clock.now());
+        if ctx.is_ping() {
+            crossing::blame(ctx, &error);
+            // What was kept and has ended is no sign of anything.
+            error.set_retry(ctx.tries.made < 2 && !matches!(error.etype(), ErrorType::ConnectTimedout));
+            return error;
         }
-        ctx.unconnected += 1;
-        error.set_retry(self.retry(ctx, Verdict::Next, RetryReason::Connect));
+        self.unconnected(ctx, &mut error);
         error
     }
 
@@ -237,22 +359,41 @@ impl ProxyHttp for Proxy {
         ctx: &mut Ctx,
         reused: bool,
     ) -> Box<Error> {
-        if ctx.overdue() {
+        if matches!(error.etype(), &RETRIED_STATUS) {
+            // Decided when the response's header came.
+            error.set_retry(true);
+            return error;
+        }
+        let now = self.shared.clock.now();
+        let overdue = ctx.overdue();
+        if overdue {
             // What the engine saw is a connection that ended.
             error.etype = ErrorType::ReadTimedout;
         }
+        if ctx.is_ping() {
+            crossing::blame(ctx, &error);
+            error.set_retry(reused && ctx.tries.made < 2);
+            return error;
+        }
+        if ctx.unserved {
+            ctx.tries.unconnected += 1;
+        }
         let failure = Failure {
-            upstream: *error.esource() == ErrorSource::Upstream,
+            upstream: *error.esource() == ErrorSource::Upstream || ctx.unserved,
             answered: ctx.answered(),
-            stale: reused && error.retry == RetryType::ReusedOnly && !ctx.overdue(),
-            refused: error.retry == RetryType::Decided(true),
+            stale: reused && error.retry == RetryType::ReusedOnly && !overdue,
+            refused: error.retry == RetryType::Decided(true) || ctx.unserved,
             idempotent: session.req_header().method.is_idempotent(),
             replayable: !session.as_ref().retry_buffer_truncated(),
         };
         if failure.blames()
-            && let Some(current) = &ctx.current
+            && let Some(current) = &mut ctx.current
         {
-            current.attempt.failed(self.shared.clock.now());
+            if overdue {
+                ctx.tries.overdue(&mut current.attempt, ctx.plan.as_mut(), now);
+            } else {
+                current.attempt.failed(now);
+            }
         }
         let reason = match error.etype() {
             _ if failure.refused || failure.stale => RetryReason::Refused,
@@ -260,42 +401,65 @@ impl ProxyHttp for Proxy {
             _ => RetryReason::Reset,
         };
         // The engine panics where nobody decides.
-        error.set_retry(self.retry(ctx, failure.verdict(), reason));
+        let verdict = match failure.verdict() {
+            // Whoever decided to send it here decides where else to.
+            Verdict::Next if ctx.hop => Verdict::GiveUp,
+            verdict => verdict,
+        };
+        error.set_retry(self.retry(ctx, verdict, reason));
         error
     }
 
     async fn connected_to_upstream(
         &self,
         session: &mut Session,
-        _reused: bool,
+        reused: bool,
         _peer: &HttpPeer,
         _fd: std::os::fd::RawFd,
         digest: Option<&Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        if ctx.lane.is_some() {
+            return self.check_peer(digest);
+        }
+        if let Some(current) = ctx.current.as_ref().filter(|_| !reused) {
+            self.measure(&current.candidate, self.shared.clock.now().since(current.attempt.started()));
+        }
         if let Some(current) = &mut ctx.current
             && carriage(session) == Carriage::Exchange
         {
             current.handle = Handle::of(digest);
+            if !session.is_body_done() {
+                current.attempt.sending();
+            }
         }
         Ok(())
     }
 
-    async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, ctx: &mut Ctx) -> Result<()> {
-        headers::request(request, ctx)
+    async fn upstream_request_filter(&self, session: &mut Session, request: &mut RequestHeader, ctx: &mut Ctx) -> Result<()> {
+        if ctx.is_ping() {
+            return Ok(());
+        }
+        if ctx.hop {
+            headers::passed_on(request);
+            return Ok(());
+        }
+        headers::request(request, ctx)?;
+        if !crossing::at_peer(ctx) {
+            return Ok(());
+        }
+        // Silence on a stream means nothing, there as here.
+        let limited = carriage(session) == Carriage::Exchange;
+        let limit = if limited { ctx.try_limit(repeatable(session), self.shared.clock.now()) } else { None };
+        crossing::send(request, limit, ctx)
     }
 
     /// Must not wait: while it does, a response that has come already is taken for one to a request without a body, and a
     /// WebSocket dies right after its 101 (cloudflare/pingora#946).
-    async fn request_body_filter(
-        &self,
-        _session: &mut Session,
-        body: &mut Option<Bytes>,
-        end: bool,
-        ctx: &mut Ctx,
-    ) -> Result<()> {
+    async fn request_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<()> {
+        admit::check_body(ctx, session.body_bytes_read() as u64)?;
         if end {
-            ctx.await_header();
+            ctx.await_header(repeatable(session), self.shared.clock.now());
         }
         // An empty last DATA frame would be written to an HTTP/1.1 backend as a second end of the body, and what follows
         // on that connection be read as another request (cloudflare/pingora#935).
@@ -310,13 +474,27 @@ impl ProxyHttp for Proxy {
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
+        self.heard_peer(response, ctx)?;
         let now = self.shared.clock.now();
+        let gateway_failure = matches!(status.as_u16(), 502..=504);
+        if let Some(current) = &mut ctx.current
+            && status != StatusCode::SWITCHING_PROTOCOLS
+        {
+            current.attempt.answered(status.as_u16(), now);
+        }
+        // Whoever decided to send a request here decides where else to.
+        if gateway_failure
+            && !ctx.hop
+            && !ctx.is_ping()
+            && repeatable(session)
+            && self.retry(ctx, Verdict::Next, RetryReason::Status)
+        {
+            // Another endpoint may do better. If nobody is left, or no budget, the backend's own answer passes.
+            return Err(Error::new_up(RETRIED_STATUS));
+        }
         if let Some(current) = &mut ctx.current {
             current.answered = Some(now.since(current.attempt.started()));
             (current.handle, current.deadline) = (None, None);
-            if status != StatusCode::SWITCHING_PROTOCOLS {
-                current.attempt.answered(status.as_u16(), now);
-            }
         }
         if status == StatusCode::SWITCHING_PROTOCOLS {
             // From here on silence is no fault, for hours.
@@ -332,6 +510,10 @@ impl ProxyHttp for Proxy {
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
+        for (name, value) in self.to_peer(ctx, None) {
+            response.insert_header(name, value)?;
+        }
+        self.keep_session(response, ctx)?;
         headers::tell(response, ctx)
     }
 
@@ -340,7 +522,12 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Ctx) {
-        self.record(session, ctx);
+        if let Some(current) = ctx.current.as_mut().filter(|current| current.answered.is_none()) {
+            current.attempt.abandoned(self.shared.clock.now());
+        }
+        if !ctx.is_ping() {
+            self.record(session, ctx);
+        }
         if let Some(connection) = &ctx.connection {
             connection.set_stage(Stage::Idle);
         }
@@ -356,6 +543,12 @@ impl ProxyHttp for Proxy {
     }
 }
 
+/// Whether the request may be sent to another backend after this one has seen it: nothing comes of it twice, and all of its
+/// body is still there.
+fn repeatable(session: &Session) -> bool {
+    session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated()
+}
+
 fn carriage(session: &Session) -> Carriage {
     if session.is_upgrade_req() {
         Carriage::Upgrade
@@ -364,6 +557,11 @@ fn carriage(session: &Session) -> Carriage {
     } else {
         Carriage::Exchange
     }
+}
+
+/// Seconds since 1970.
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// An id for answers to requests that never got one.

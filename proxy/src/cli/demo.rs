@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! fleet (files) --> backends (pods, in this process) <----+
+//!        |   (--kube: servers, three processes)           |
 //!        \--------> edges (three processes) --------------+-- client, traffic <-- scenes --judged by--> expect
 //! ```
 //!
@@ -13,8 +14,10 @@ mod client;
 mod edges;
 mod expect;
 mod fleet;
+mod namespace;
 mod scenes;
 mod screen;
+mod servers;
 mod stage;
 mod traffic;
 
@@ -24,6 +27,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::expect::{Client, WWW};
+use self::fleet::Read;
 use self::screen::Screen;
 use self::stage::Stage;
 
@@ -32,6 +36,10 @@ pub(super) struct Demo {
     /// Show everything once and end: exits 0 if all was as it should be.
     #[arg(long)]
     once: bool,
+    /// Read the clouds from three API servers instead of folders: stand-ins, or real ones where the variable
+    /// `KUBEBUILDER_ASSETS` names a folder with etcd and kube-apiserver. Runs in a network namespace of its own.
+    #[arg(long)]
+    kube: bool,
     /// Ports from N on: https N to N+2, http N+10 to N+12, health from N+20, admin from N+30; chosen by the kernel otherwise.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=65_503))]
     port_base: Option<u16>,
@@ -42,6 +50,10 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        if self.kube {
+            servers::program()?;
+            namespace::enter()?;
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(self.show())
     }
@@ -50,8 +62,9 @@ impl Demo {
         let mut stop = Stop::new()?;
         let mut screen = Screen::new();
         screen.say("Causeway, the demo: three clouds, an edge in each, on this machine.");
+        let read = if self.kube { Read::Servers } else { Read::Folders };
         let mut stage = tokio::select! {
-            started = Stage::start(self.port_base, &mut screen) => started?,
+            started = Stage::start(self.port_base, read, &mut screen) => started?,
             () = stop.asked() => return Ok(ExitCode::FAILURE),
         };
         let played = tokio::select! {
@@ -91,6 +104,10 @@ fn invite(stage: &Stage, screen: &Screen) {
     let client = Client::Singapore.address();
     screen.say("\nThe fleet stays up until Ctrl-C. Try:");
     screen.line("");
+    if !stage.servers.is_empty() {
+        screen.aside("# in another terminal, enter the network that all of this is in");
+        screen.line(&namespace::how_to_enter());
+    }
     screen.aside("# a client in Singapore, at the edge in aws");
     let port = aws.https.port();
     screen.line(&format!("curl --cacert {} --resolve {WWW}:{port}:127.0.0.1 \\", folder.certificate().display()));
@@ -100,8 +117,15 @@ fn invite(stage: &Stage, screen: &Screen) {
     screen.aside("# why, at the edge in azure; /snapshot, /routes, /diagnostics and /metrics tell more");
     screen.line(&format!("curl 'http://{}/explain?url=https://{WWW}/&client={client}'", azure.admin));
     screen.line("");
-    screen.aside("What the clouds hold; edit a file, and every edge follows:");
-    screen.line(&folder.manifests().display().to_string());
+    if stage.servers.is_empty() {
+        screen.aside("What the clouds hold; edit a file, and every edge follows:");
+        screen.line(&folder.manifests().display().to_string());
+    } else {
+        screen.aside("What the clouds hold; change it, and every edge follows:");
+        for server in &stage.servers {
+            screen.line(&format!("kubectl --kubeconfig {} get ingresses --all-namespaces", server.kubeconfig.display()));
+        }
+    }
     screen.aside("The edges:");
     for edge in &stage.edges {
         screen.line(&format!(

@@ -1,10 +1,13 @@
 //! The command line. Each command is a file; what they do together stands elsewhere.
 
 mod admin_client;
+mod ca;
 mod check;
 mod demo;
 mod explain;
+mod kubeconfig;
 mod offline;
+mod ready;
 mod routes;
 mod run;
 mod whoami;
@@ -32,6 +35,10 @@ enum Command {
     Explain(explain::Explain),
     /// List the routes.
     Routes(routes::Routes),
+    Kubeconfig(kubeconfig::Kubeconfig),
+    Ca(ca::Ca),
+    /// Ask the edge that runs beside this command whether it is ready; exits 1 if it is not. For exec probes.
+    Ready(ready::Ready),
     /// Run three small clouds, their edges and their backends on this machine, and show what they do.
     Demo(demo::Demo),
     /// Run the little backend that tells where it was served.
@@ -71,6 +78,9 @@ impl Cli {
             Command::Check(check) => Ok(check.run()),
             Command::Explain(explain) => explain.run(),
             Command::Routes(routes) => routes.run(),
+            Command::Kubeconfig(kubeconfig) => kubeconfig.run(),
+            Command::Ca(ca) => ca.run(),
+            Command::Ready(ready) => ready.run(),
             Command::Demo(demo) => demo.run(),
             Command::Whoami(whoami) => whoami.run(),
         };

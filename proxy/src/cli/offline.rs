@@ -24,7 +24,7 @@ impl Fleet {
             .iter()
             .map(|cluster| match &cluster.source {
                 Source::Manifests(folder) => causeway_discovery::load(&cluster.id, folder).0,
-                Source::InCluster | Source::Kubeconfig { .. } => {
+                Source::ApiServer { .. } => {
                     eprintln!(
                         "causeway: {} is not a folder of manifests, and is left out; ask a running edge with --admin URL",
                         cluster.id
@@ -34,7 +34,7 @@ impl Fleet {
             })
             .collect();
         let edge = Edge { home, listeners: Vec::new(), addresses: Vec::new() };
-        let (snapshot, diagnostics) = compile(&config, &edge, &states, &Snapshot::empty(Arc::clone(&config)));
+        let (snapshot, diagnostics) = compile(&config, &edge, &states, &[], &Snapshot::empty(Arc::clone(&config)));
         tick(&snapshot, Nanos(0));
         Ok(Offline { config, snapshot, diagnostics })
     }

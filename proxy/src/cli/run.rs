@@ -2,16 +2,12 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Fleet;
-use crate::app::{App, Options};
-
-/// How long an edge that was told to stop still takes connections: load balancers need it to notice.
-const LEAVE_AFTER: Duration = Duration::from_secs(30);
+use crate::app::{App, Options, Pace};
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
@@ -26,6 +22,9 @@ pub(super) struct Run {
     /// Print where each listener listens, as a line of JSON on standard output, once all do.
     #[arg(long)]
     print_addresses: bool,
+    /// A name that tells this process from any other on the machine, for `causeway ready`. In Kubernetes, the pod's UID.
+    #[arg(long, env = super::ready::INSTANCE, value_name = "ID")]
+    instance: Option<String>,
     /// End, at once, when standard input does: for programs that start edges, so that none outlives them.
     #[arg(long, hide = true)]
     end_with_stdin: bool,
@@ -51,7 +50,11 @@ impl Run {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(workers.get()).thread_name("edge").enable_all().build()?;
         runtime.block_on(async {
-            let app = App::start(Options { config: self.fleet.config.clone(), home })?;
+            let options = Options { config: self.fleet.config.clone(), home };
+            let app = match &self.instance {
+                Some(instance) => App::start_as(options, instance)?,
+                None => App::start(options)?,
+            };
             if self.print_addresses {
                 println!("{}", serde_json::to_string(app.addresses())?);
             }
@@ -73,25 +76,52 @@ impl Run {
     }
 }
 
-/// Serves until SIGTERM or SIGINT; the former goes on for a while for load balancers' sake, the second of either ends at once.
+/// Set by Kubernetes in every pod.
+const IN_A_POD: &str = "KUBERNETES_SERVICE_HOST";
+
+/// Serves until SIGTERM or SIGINT, or until another process has taken over. SIGTERM goes on for a while for load balancers' sake,
+/// the second of either ends at once.
 async fn serve(app: App, end_with_stdin: bool) -> anyhow::Result<ExitCode> {
     let mut abandoned = std::pin::pin!(abandoned(end_with_stdin));
     let (mut term, mut int, mut hup) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
-    let leave_after = loop {
+    let mut succeeded = false;
+    let pace = loop {
         tokio::select! {
             _ = hup.recv() => {
                 let reloader = app.reloader();
                 tokio::task::spawn_blocking(move || reloader.reload_everything());
             }
-            () = app.broken() => anyhow::bail!("the control plane has stopped, as the log says above; start the edge anew"),
-            _ = term.recv() => break LEAVE_AFTER,
-            _ = int.recv() => break Duration::ZERO,
-            () = &mut abandoned => break Duration::ZERO,
+            why = app.broken() => anyhow::bail!("{why}"),
+            () = app.succeeded() => {
+                succeeded = true;
+                break Pace::AtOnce;
+            }
+            _ = term.recv() => break Pace::Graceful,
+            _ = int.recv() => break Pace::AtOnce,
+            () = &mut abandoned => break Pace::AtOnce,
         }
     };
+    let mut stopping = std::pin::pin!(app.stop(pace));
+    if succeeded {
+        // A pod whose edge has ended by itself would be started again, and take over from its own successor: it waits to be told.
+        let pod = std::env::var_os(IN_A_POD).is_some();
+        let ended = async {
+            stopping.as_mut().await;
+            if pod {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = ended => return Ok(ExitCode::SUCCESS),
+            () = &mut abandoned => return Ok(ExitCode::FAILURE),
+            // The first of these is the one that any process gets, and changes nothing here.
+            _ = term.recv() => tracing::info!("told to end, and already about to"),
+            _ = int.recv() => tracing::info!("told to end, and already about to"),
+        }
+    }
     tokio::select! {
-        () = app.stop(leave_after) => Ok(ExitCode::SUCCESS),
+        () = stopping => Ok(ExitCode::SUCCESS),
         _ = term.recv() => Ok(ExitCode::FAILURE),
         _ = int.recv() => Ok(ExitCode::FAILURE),
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use causeway_certs::{
-    Allowed, CertCell, CertError, CertIndex, CertPublisher, Certificate, DefaultOffer, Offer, Problem, ServerTls,
+    Allowed, CertCell, CertError, CertIndex, CertPublisher, Certificate, DefaultOffer, Offer, Problem, ServerTls, TicketSecret,
 };
 use causeway_config::{CertFile, ClusterId, ClusterState, Config, DefaultCertificate, HostPattern, ObjectName};
 use causeway_core::snapshot::SecretUse;
@@ -48,8 +48,8 @@ struct Inputs {
 
 impl Certificates {
     /// With a self-signed default only.
-    pub(super) fn new(now: i64) -> Result<(Self, CertCell), CertError> {
-        let tls = ServerTls::new(causeway_certs::process_tickets()?);
+    pub(super) fn new(now: i64, tickets: TicketSecret) -> Result<(Self, CertCell), CertError> {
+        let tls = ServerTls::new(tickets);
         let self_signed = Arc::new(causeway_certs::default_certificate(&tls, now)?);
         let default = DefaultOffer { source: SELF_SIGNED.into(), certificate: Arc::clone(&self_signed) };
         let (publisher, cell) = CertCell::new(CertIndex::build(Vec::new(), default, now).0);

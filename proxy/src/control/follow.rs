@@ -59,6 +59,11 @@ impl ConfigFile {
         Ok(parsed)
     }
 
+    /// Tells the configuration in use from others.
+    pub(super) fn hash(&self) -> ConfigHash {
+        self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).hash
+    }
+
     /// What it said when the edge started.
     pub fn config(&self) -> &Arc<Config> {
         &self.config
@@ -92,8 +97,9 @@ impl ConfigFile {
             _ => None,
         };
         let pairs = config.tls.files.iter().chain(default);
-        let paths: BTreeSet<PathBuf> =
-            pairs.flat_map(|file| [file.cert.clone(), file.key.clone()]).chain(config.geo.database.clone()).collect();
+        let fleet = config.fleet.tls.iter().flat_map(|tls| [tls.ca.clone(), tls.cert.clone(), tls.key.clone()]);
+        let named = pairs.flat_map(|file| [file.cert.clone(), file.key.clone()]);
+        let paths: BTreeSet<PathBuf> = named.chain(config.geo.database.clone()).chain(fleet).collect();
         if self.named.as_ref().is_some_and(|(watched, _)| *watched == paths) {
             return;
         }

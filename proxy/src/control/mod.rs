@@ -12,7 +12,9 @@
 //! plane cannot keep a dark cluster from being noticed.
 
 mod certificates;
+mod fleet;
 mod follow;
+mod inherited;
 mod sources;
 mod view;
 
@@ -21,20 +23,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
-use causeway_certs::{CertCell, CertError};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use causeway_certs::{CertCell, CertError, TicketSecret};
 use causeway_config::{ClusterId, Config, ObjectName};
 use causeway_core::cluster::{ClusterState, Freshness};
-use causeway_core::{Diagnostic, Edge, Snapshot, compile, health, tick};
+use causeway_core::{Believed, Diagnostic, Edge, Nanos, Snapshot, believed, compile, health, tick};
 use causeway_discovery::{Hub, Timing, Update, WantedSecrets};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::geo_db::LocatorCell;
+use crate::handover::Cargo;
 use crate::metrics::{Metrics, Reload, ReloadResult};
+use crate::peer::Peers;
 use crate::readiness::Guard;
 use crate::shared::Clock;
 use certificates::Certificates;
+use fleet::FleetFiles;
+use inherited::Inherited;
 
 pub use follow::{ConfigFile, Reloader, StartError};
 pub use view::{Published, explain_request};
@@ -57,10 +63,17 @@ pub struct Control {
     hub: Hub,
     wanted: watch::Sender<WantedSecrets>,
     update: Option<Update>,
+    /// What clusters told last, for a successor.
+    known: Arc<ArcSwapOption<Update>>,
+    /// What the process before this one knew, for as long as that counts.
+    inherited: Option<Inherited>,
+    /// When a cluster will have been silent for too long.
+    believed_until: Option<Nanos>,
     certificates: Certificates,
     published: Published,
     locator: Arc<LocatorCell>,
     metrics: Arc<Metrics>,
+    fleet: FleetFiles,
     clock: Clock,
     home_known: Option<Guard>,
     certificates_known: Option<Guard>,
@@ -78,8 +91,12 @@ pub struct Parts {
     pub locator: Arc<LocatorCell>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The other edges.
+    pub peers: Arc<Peers>,
     /// The time.
     pub clock: Clock,
+    /// What the process before this one knew.
+    pub inherited: Option<Cargo>,
     /// Dropped once the home cluster was read.
     pub home_known: Guard,
     /// Dropped once the certificates of the home cluster's routes were read, or were waited for in vain.
@@ -89,13 +106,19 @@ pub struct Parts {
 impl Control {
     /// Prepares it; nothing is read from a cluster yet. Also gives the cells that it will publish to.
     pub fn new(parts: Parts) -> Result<(Self, Published, CertCell), CertError> {
-        let Parts { mut file, edge, locator, metrics, clock, home_known, certificates_known } = parts;
+        let Parts { mut file, edge, locator, metrics, peers, clock, home_known, certificates_known, inherited } = parts;
         let config = Arc::clone(file.config());
         let (wanted, wanted_reader) = watch::channel(WantedSecrets::default());
-        let now = Arc::new(move || clock.now());
-        let hub = Hub::new(Box::new(sources::open), wanted_reader, Timing::default(), now);
-        let (certificates, cell) = Certificates::new(unix_now())?;
-        let published = Published::new(&config, Arc::clone(&metrics), clock, Arc::clone(&locator));
+        let now: causeway_discovery::Clock = Arc::new(move || clock.now());
+        let factory = sources::factory(edge.home.clone(), config.state_dir.clone(), now.clone());
+        let hub = Hub::new(factory, wanted_reader, Timing::default(), now);
+        let tickets = match &config.tls.ticket_secret {
+            None => TicketSecret::random()?,
+            Some(file) => TicketSecret::read(file)?,
+        };
+        let (certificates, cell) = Certificates::new(unix_now(), tickets)?;
+        let published = Published::new(&config, Arc::clone(&metrics), Arc::clone(&peers), clock, Arc::clone(&locator));
+        let fleet = FleetFiles::new(edge.home.clone(), peers, Arc::clone(&metrics));
         let (sender, events) = mpsc::channel(16);
         file.follow(sender);
         let control = Self {
@@ -104,10 +127,14 @@ impl Control {
             hub,
             wanted,
             update: None,
+            known: Arc::default(),
+            inherited: inherited.map(|cargo| Inherited::new(cargo, clock.now())),
+            believed_until: None,
             certificates,
             published: published.clone(),
             locator,
             metrics,
+            fleet,
             clock,
             home_known: Some(home_known),
             certificates_known: Some(certificates_known),
@@ -117,6 +144,11 @@ impl Control {
         Ok((control, published, cell))
     }
 
+    /// What clusters told last, Secrets included: for a process that takes over from this one.
+    pub fn known(&self) -> Arc<ArcSwapOption<Update>> {
+        Arc::clone(&self.known)
+    }
+
     /// A handle that reads the configuration file again.
     pub fn reloader(&self) -> Reloader {
         self.file.reloader()
@@ -124,6 +156,7 @@ impl Control {
 
     /// Runs until it is dropped.
     pub async fn run(mut self) {
+        let mut peers = self.fleet.changes();
         self.reconfigure();
         // What changed between the first reading and the beginning of the watch.
         let reloader = self.reloader();
@@ -137,9 +170,15 @@ impl Control {
                     self.publish();
                 }
                 Some(event) = self.events.recv() => self.take(event),
+                Ok(()) = peers.changed() => self.publish(),
                 _ = ticks.tick() => {
-                    tick(&self.published.snapshot.load(), self.clock.now());
-                    if self.certificates.due(unix_now()) {
+                    let now = self.clock.now();
+                    let moved = tick(&self.published.snapshot.load(), now);
+                    if self.inherited.as_ref().is_some_and(|inherited| inherited.over(now)) {
+                        self.inherited = None;
+                        self.publish();
+                    }
+                    if moved || self.certificates.due(unix_now()) || self.believed_until.is_some_and(|until| until <= now) {
                         self.publish();
                     }
                 }
@@ -155,6 +194,7 @@ impl Control {
                 self.publish();
             }
             Event::Files(paths) => {
+                self.fleet.load(&self.config);
                 if self.config.geo.database.as_ref().is_some_and(|database| paths.contains(database)) {
                     self.load_geo();
                 }
@@ -162,6 +202,7 @@ impl Control {
                 self.publish();
             }
             Event::Reread => {
+                self.fleet.load(&self.config);
                 self.load_geo();
                 self.certificates.forget_files();
                 self.publish();
@@ -172,9 +213,12 @@ impl Control {
     fn reconfigure(&mut self) {
         let sources: Vec<_> = self.config.clusters.iter().map(|c| (c.id.clone(), c.source.clone())).collect();
         self.hub.reconfigure(sources);
+        self.metrics.sources(self.hub.stats());
         // First watch, then read, and no change is lost between.
         self.file.watch_named_files(&self.config);
         self.certificates.forget_files();
+        self.fleet.load(&self.config);
+        self.fleet.note_config(self.file.hash());
         self.load_geo();
     }
 
@@ -186,9 +230,11 @@ impl Control {
     /// Compiles, ticks and publishes what changed: certificates first, since a route without its certificate fails, and a
     /// certificate without its route harms nothing.
     fn publish(&mut self) {
-        let Some(update) = &self.update else { return };
+        let Some(update) = self.fill() else { return };
         let before = self.published.snapshot.load_full();
-        let (snapshot, mut diagnostics) = compile(&self.config, &self.edge, &update.clusters, &before);
+        let Believed { states, until } = believed(&self.config, &update.clusters, self.clock.now());
+        self.believed_until = until;
+        let (snapshot, mut diagnostics) = compile(&self.config, &self.edge, &states, &self.fleet.peers(), &before);
         let asked = self.want(&snapshot);
         if !asked.is_empty() {
             self.certificates.asked(asked, unix_now());
@@ -200,13 +246,28 @@ impl Control {
             None => {}
         }
         diagnostics.extend(self.certificates.diagnostics().iter().cloned());
+        diagnostics.extend(self.fleet.diagnostics(&self.config));
         let changed = snapshot.generation != before.generation;
         if changed {
+            if let Some(inherited) = &mut self.inherited {
+                inherited.teach(&snapshot);
+            }
             tick(&snapshot, self.clock.now());
         }
-        self.metrics.certificates(self.certificates.for_metrics());
-        self.published.publish(changed.then_some(snapshot), diagnostics, update.clusters.clone());
-        self.note_home();
+        self.metrics.certificates(self.certificates.for_metrics().into_iter().chain(self.fleet.for_metrics()));
+        self.published.publish(changed.then_some(snapshot), diagnostics, states);
+        self.note_home(&update.clusters);
+    }
+
+    /// What clusters told, and where they told nothing yet, what they told the process before this one.
+    fn fill(&mut self) -> Option<Update> {
+        let update = self.update.as_ref()?;
+        let filled = match &mut self.inherited {
+            Some(inherited) => inherited.fill(update, self.clock.now()),
+            None => update.clone(),
+        };
+        self.known.store(Some(Arc::new(filled.clone())));
+        Some(filled)
     }
 
     /// Tells the sources which Secrets are needed, each in its own cluster; returns the names that were not before.
@@ -226,10 +287,10 @@ impl Control {
         asked
     }
 
-    fn note_home(&mut self) {
+    fn note_home(&mut self, clusters: &[ClusterState]) {
         let home: &ClusterId = &self.edge.home;
         let known = |state: &ClusterState| state.cluster == *home && state.freshness != Freshness::Syncing;
-        if self.update.as_ref().is_some_and(|update| update.clusters.iter().any(known)) {
+        if clusters.iter().any(known) {
             self.home_known = None;
             // Clients that came sooner would be shown the self-signed default.
             if !self.certificates.arriving() {

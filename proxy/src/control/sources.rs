@@ -1,23 +1,48 @@
 //! Which kind of source a cluster has.
 
-use async_trait::async_trait;
-use causeway_config::{ClusterId, Source};
-use causeway_core::{Diagnostic, Severity};
-use causeway_discovery::{ClusterSource, ManifestSource, Publisher};
+use std::path::{Path, PathBuf};
 
-/// Opens a cluster's source.
-pub(super) fn open(_: &ClusterId, source: &Source) -> Box<dyn ClusterSource> {
-    match source {
+use async_trait::async_trait;
+use causeway_config::{ClusterId, Kubeconfig, Source};
+use causeway_core::{Diagnostic, Severity};
+use causeway_discovery::kube::{Access, ApiServerSource, Cache};
+use causeway_discovery::{Clock, ClusterSource, ManifestSource, Publisher, SourceFactory};
+
+/// Set by Kubernetes in every pod.
+const IN_A_POD: &str = "KUBERNETES_SERVICE_HOST";
+
+/// Opens the sources of clusters for an edge at home in `home`, which keeps what API servers said in `state_dir`.
+pub(super) fn factory(home: ClusterId, state_dir: Option<PathBuf>, clock: Clock) -> SourceFactory {
+    let in_a_pod = std::env::var_os(IN_A_POD).is_some();
+    Box::new(move |cluster, source| match source {
         Source::Manifests(folder) => Box::new(ManifestSource::new(folder.clone())),
-        Source::InCluster | Source::Kubeconfig { .. } => Box::new(ApiServer),
+        Source::ApiServer { kubeconfig, namespaces } => match access(*cluster == home, in_a_pod, kubeconfig.as_ref()) {
+            Some(access) => {
+                let cache = state_dir.as_deref().map(|folder| Cache::new(folder.join(Path::new("clusters")), cluster.clone()));
+                Box::new(ApiServerSource::new(access, namespaces.clone(), cache, clock.clone()))
+            }
+            None => Box::new(NoAccess),
+        },
+    })
+}
+
+/// How the API server is reached. At home the pod's service account counts before any kubeconfig, which is there for the
+/// edges of other clusters; an edge that runs in no pod is at home by name only, and uses it.
+fn access(at_home: bool, in_a_pod: bool, kubeconfig: Option<&Kubeconfig>) -> Option<Access> {
+    match kubeconfig {
+        Some(Kubeconfig { path, context }) if !(at_home && in_a_pod) => {
+            Some(Access::Kubeconfig { path: path.clone(), context: context.clone() })
+        }
+        _ if at_home => Some(Access::InCluster),
+        _ => None,
     }
 }
 
-/// An API server, which this version cannot watch yet: the cluster says so and stays unsynced.
-struct ApiServer;
+/// A cluster that nothing says how to read.
+struct NoAccess;
 
 #[async_trait]
-impl ClusterSource for ApiServer {
+impl ClusterSource for NoAccess {
     async fn run(self: Box<Self>, mut publisher: Publisher) {
         let id = publisher.cluster().clone();
         publisher.unavailable(vec![Diagnostic {
@@ -25,9 +50,25 @@ impl ClusterSource for ApiServer {
             cluster: Some(id.clone()),
             object: "configuration".into(),
             field: format!("clusters.{id}"),
-            problem: "this version cannot watch API servers yet".into(),
-            remedy: "give the cluster's objects as a folder: `manifests: DIR`".into(),
+            problem: "cannot be read from here: it is not this edge's home, and has no `kubeconfig`".into(),
+            remedy: "give it a `kubeconfig`, which `causeway kubeconfig` writes, or `manifests`".into(),
         }]);
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_service_account_is_for_pods_at_home() {
+        let file = Kubeconfig { path: "/k".into(), context: None };
+        let by_file = || Some(Access::Kubeconfig { path: "/k".into(), context: None });
+        assert_eq!(access(true, true, Some(&file)), Some(Access::InCluster));
+        assert_eq!(access(true, false, Some(&file)), by_file());
+        assert_eq!(access(false, true, Some(&file)), by_file());
+        assert_eq!(access(true, false, None), Some(Access::InCluster));
+        assert_eq!(access(false, true, None), None);
     }
 }

@@ -8,13 +8,16 @@ use causeway_config::Config;
 use causeway_core::cluster::ClusterState;
 use causeway_core::explain::{Explanation, explain};
 use causeway_core::route::normal_host;
-use causeway_core::{Diagnostic, RequestHead, Snapshot, view};
+use causeway_core::{Diagnostic, RequestHead, Snapshot, learned, view};
+use causeway_discovery::Update;
 use serde_json::{Value, json};
 
 use super::{log_changes, snapshot_cell};
 use crate::admin::{AdminSource, ExplainQuery};
 use crate::geo_db::LocatorCell;
+use crate::handover::Cargo;
 use crate::metrics::Metrics;
+use crate::peer::Peers;
 use crate::shared::Clock;
 
 /// The published state of the control plane. Clones are of one and the same.
@@ -25,13 +28,21 @@ pub struct Published {
     diagnostics: Arc<ArcSwap<Vec<Diagnostic>>>,
     clusters: Arc<ArcSwap<Vec<ClusterState>>>,
     metrics: Arc<Metrics>,
+    peers: Arc<Peers>,
     clock: Clock,
     locator: Arc<LocatorCell>,
 }
 
 impl Published {
-    pub(super) fn new(config: &Arc<Config>, metrics: Arc<Metrics>, clock: Clock, locator: Arc<LocatorCell>) -> Self {
-        Self { snapshot: snapshot_cell(config), diagnostics: Arc::default(), clusters: Arc::default(), metrics, clock, locator }
+    pub(super) fn new(
+        config: &Arc<Config>,
+        metrics: Arc<Metrics>,
+        peers: Arc<Peers>,
+        clock: Clock,
+        locator: Arc<LocatorCell>,
+    ) -> Self {
+        let (diagnostics, clusters) = (Arc::default(), Arc::default());
+        Self { snapshot: snapshot_cell(config), diagnostics, clusters, metrics, peers, clock, locator }
     }
 
     /// Replaces what changed. Only the control plane calls it.
@@ -47,6 +58,12 @@ impl Published {
         self.metrics.snapshot(snapshot.generation, snapshot.routes.hosts.len(), diagnostics.len());
         self.diagnostics.store(Arc::new(diagnostics));
         self.clusters.store(Arc::new(clusters));
+    }
+
+    /// What another process needs to go on where this one stands: what clusters told, and what serving has taught.
+    pub fn pack(&self, known: &Update) -> Cargo {
+        let now = self.clock.now();
+        Cargo::pack(known, learned(&self.snapshot.load(), now), now)
     }
 
     /// Metrics know routes and clusters before the first request of theirs comes.
@@ -78,16 +95,31 @@ pub fn explain_request(
     Some(explain(snapshot, head, location.as_ref(), clock.now(), seed))
 }
 
+impl Published {
+    /// How each cluster is seen from here, and what all edges' views say.
+    fn seen(&self) -> Value {
+        json!(self.peers.sight.load().judged(self.snapshot.load().home(), self.clock.now()))
+    }
+}
+
 impl AdminSource for Published {
     fn metrics(&self) -> String {
-        self.metrics.clusters(&self.clusters.load(), self.clock.now());
+        let now = self.clock.now();
+        self.metrics.clusters(&self.clusters.load(), now);
+        self.metrics.health(view::health(&self.snapshot.load(), now));
         self.metrics.encode()
     }
 
     fn explain(&self, query: &ExplainQuery) -> Value {
         let seed = self.clock.now().0;
         match explain_request(&self.snapshot.load(), &self.locator, query, self.clock, seed) {
-            Some(explanation) => serde_json::to_value(explanation).unwrap_or_else(|error| json!({"error": error.to_string()})),
+            Some(explanation) => {
+                let mut value = serde_json::to_value(explanation).unwrap_or_else(|error| json!({"error": error.to_string()}));
+                if let Value::Object(fields) = &mut value {
+                    fields.insert("seen".into(), self.seen());
+                }
+                value
+            }
             None => json!({"error": "the URL has no valid host"}),
         }
     }
@@ -97,7 +129,14 @@ impl AdminSource for Published {
     }
 
     fn snapshot(&self) -> Value {
-        json!(view::view(&self.snapshot.load(), self.clock.now()))
+        let now = self.clock.now();
+        let mut value = json!(view::view(&self.snapshot.load(), now));
+        if let Value::Object(fields) = &mut value {
+            fields.insert("discovery".into(), self.metrics.sources_view(now));
+            fields.insert("instance".into(), json!(self.peers.instance));
+            fields.insert("seen".into(), self.seen());
+        }
+        value
     }
 
     fn diagnostics(&self) -> Value {

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::ListenError;
+use crate::drain::Phase;
 
 /// Connections that the kernel holds while the loop is busy. The kernel cuts it to `net.core.somaxconn`, 4096 by default.
 const BACKLOG: i32 = 4096;
@@ -98,23 +99,30 @@ async fn pausing(pause: Duration, stop: &mut watch::Receiver<bool>) {
 }
 
 /// Runs `serving` until it ends, telling it by `drain` that it should when the whole edge drains or the connection has
-/// reached its `age`: HTTP/2 says GOAWAY then, HTTP/1.1 `Connection: close`.
-pub(super) async fn with_drain<S, F>(mut edge: watch::Receiver<bool>, age: Duration, serving: S)
+/// reached its `age`: HTTP/2 says GOAWAY then, HTTP/1.1 `Connection: close`. Where the edge closes, a connection that waits for
+/// a request (`close` tells) ends at once.
+pub(crate) async fn with_drain<S, F>(mut edge: watch::Receiver<Phase>, age: Duration, close: impl FnOnce() -> bool, serving: S)
 where
     S: FnOnce(watch::Receiver<bool>) -> F,
     F: Future<Output = ()>,
 {
     let (tell, drain) = watch::channel(false);
     let drained = async move {
-        let _ = tokio::time::timeout(age, async { edge.wait_for(|drain| *drain).await.is_ok() }).await;
-        tell.send_replace(true);
+        let _ = tokio::time::timeout(age, async { edge.wait_for(|phase| *phase >= Phase::Draining).await.is_ok() }).await;
         // Held on to, since a closed channel would look like another change.
-        tell.closed().await;
-        std::future::pending::<()>().await;
+        tell.send_replace(true);
+        // An edge that is gone closes nothing.
+        let closing = edge.wait_for(|phase| *phase >= Phase::Closing).await.is_ok();
+        if !closing || !close() {
+            std::future::pending::<()>().await;
+        }
+        drop(tell);
     };
     tokio::select! {
-        () = serving(drain) => {}
+        // First, so that a request that comes after the edge began to drain is the last on its connection.
+        biased;
         () = drained => {}
+        () = serving(drain) => {}
     }
 }
 
@@ -157,17 +165,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_told_to_drain_when_it_is_old_or_the_edge_drains() {
-        let (edge, watch) = watch::channel(false);
+        let (edge, watch) = watch::channel(Phase::Serving);
         let age = Duration::from_hours(1);
         let start = tokio::time::Instant::now();
         let told = |mut drain: watch::Receiver<bool>| async move {
             drain.changed().await.unwrap();
             assert!(*drain.borrow());
         };
-        with_drain(watch.clone(), age, told).await;
+        with_drain(watch.clone(), age, || false, told).await;
         assert_eq!(start.elapsed(), age);
-        edge.send(true).unwrap();
-        with_drain(watch, age, told).await;
+        edge.send(Phase::Draining).unwrap();
+        with_drain(watch, age, || false, told).await;
         assert_eq!(start.elapsed(), age);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_waits_for_a_request_ends_when_the_edge_closes_and_no_other() {
+        let (_edge, watch) = watch::channel(Phase::Closing);
+        let age = Duration::from_hours(1);
+        with_drain(watch.clone(), age, || true, |_| std::future::pending()).await;
+        let busy = with_drain(watch, age, || false, |_| std::future::pending());
+        assert!(futures::poll!(std::pin::pin!(busy)).is_pending());
     }
 }

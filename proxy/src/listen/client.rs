@@ -3,27 +3,33 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::Duration;
 
-use causeway_config::{ClientListener, ProxyProtocol};
-use pingora::apps::ServerApp;
+use causeway_config::{ClientListener, Limits, MemoryLimit, ProxyProtocol};
+use pingora::apps::{HttpServerApp, ServerApp};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::server::TlsStream;
 use tracing::{debug, info};
 
 use super::accept::{accept, with_drain};
-use super::connection::{Connection, TlsFacts};
-use super::io::{ClientIo, HEAD_TIMEOUT};
+use super::client_ca::ClientCas;
+use super::connection::{Connection, Timeouts, TlsFacts};
+use super::http1::{self, PLAIN_KEEP_ALIVE};
+use super::io::{ClientIo, IoLimits};
 use super::proxy_protocol::{self, Header, ProxyProtocolError};
+use super::recorder::Recorder;
 use super::socket::Socket;
+use super::tls::{Answer, HandshakeError, Outsider};
 use super::{ListenError, bind, tls};
+use crate::limit::{Gate, Pass};
 use crate::metrics::{Handshake, Listener, RefusalReason};
+use crate::peer::relay::{self, RelayHead};
 use crate::shared::Shared;
 
-/// A connection ends at this age, give or take [`AGE_SPREAD`], so that clients come back by way of DNS and load balancers
-/// and do not stay for ever where they once were sent.
-const MAX_AGE: Duration = Duration::from_hours(1);
+/// A connection ends at its limit's age, give or take this, so that clients come back by way of DNS and load balancers and do
+/// not stay for ever where they once were sent, and do not all come back at once.
 const AGE_SPREAD: f64 = 0.1;
 
 /// A listener that clients reach: its door, and what serves behind it.
@@ -31,22 +37,28 @@ pub struct ClientDoor<A> {
     listener: Listener,
     tls: bool,
     proxy_protocol: ProxyProtocol,
+    authorities: ClientCas,
     shared: Arc<Shared>,
     app: Arc<A>,
 }
 
 impl<A> ClientDoor<A>
 where
-    A: ServerApp + Send + Sync + 'static,
+    A: HttpServerApp + Send + Sync + 'static,
 {
     /// A door through which TLS comes.
     pub fn https(settings: &ClientListener, shared: Arc<Shared>, app: Arc<A>) -> Arc<Self> {
-        Arc::new(Self { listener: Listener::Https, tls: true, proxy_protocol: settings.proxy_protocol.clone(), shared, app })
+        Self::new(Listener::Https, settings, shared, app)
     }
 
     /// A door through which plain HTTP comes.
     pub fn http(settings: &ClientListener, shared: Arc<Shared>, app: Arc<A>) -> Arc<Self> {
-        Arc::new(Self { listener: Listener::Http, tls: false, proxy_protocol: settings.proxy_protocol.clone(), shared, app })
+        Self::new(Listener::Http, settings, shared, app)
+    }
+
+    fn new(listener: Listener, settings: &ClientListener, shared: Arc<Shared>, app: Arc<A>) -> Arc<Self> {
+        let (tls, proxy_protocol) = (listener == Listener::Https, settings.proxy_protocol.clone());
+        Arc::new(Self { listener, tls, proxy_protocol, authorities: ClientCas::default(), shared, app })
     }
 
     /// Binds every address, or none.
@@ -57,21 +69,30 @@ where
     /// Accepts on a bound socket until `stop` turns true.
     pub fn open(self: &Arc<Self>, socket: TcpListener, stop: watch::Receiver<bool>) -> JoinHandle<()> {
         let door = Arc::clone(self);
+        let snapshot = Arc::downgrade(&self.shared.snapshot);
+        let memory = move || snapshot.upgrade().map_or(MemoryLimit::Off, |snapshot| snapshot.load().config.limits.memory);
+        tokio::spawn(Gate::watch_memory(Arc::downgrade(&self.shared.gate), memory));
         tokio::spawn(async move {
             let name = door.listener.as_str();
             accept(name, socket, stop, |stream, peer| {
+                let config = Arc::clone(&door.shared.snapshot.load().config);
+                let pass = match door.shared.gate.enter(&config.limits) {
+                    Ok(pass) => pass,
+                    Err(reason) => return door.shared.metrics.refusal(reason),
+                };
                 let door = Arc::clone(&door);
+                let open = (door.shared.metrics.connection(door.listener), door.shared.open.one());
                 tokio::spawn(async move {
-                    let _open = door.shared.metrics.connection(door.listener);
-                    door.serve(stream, peer).await;
+                    let _open = open;
+                    door.serve(stream, peer, pass, &config.limits).await;
                 });
             })
             .await;
         })
     }
 
-    async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
-        let (socket, caller) = match self.greet(stream, peer).await {
+    async fn serve(&self, stream: TcpStream, peer: SocketAddr, mut pass: Pass, limits: &Limits) {
+        let (socket, caller) = match self.greet(stream, peer, limits).await {
             Ok(greeted) => greeted,
             Err(error) => {
                 self.shared.metrics.refusal(RefusalReason::ProxyProtocol);
@@ -84,26 +105,90 @@ where
                 };
             }
         };
+        let client = caller.client.ip();
+        let handshake = || if self.tls { self.shared.gate.handshake(limits, client) } else { Ok(()) };
+        if let Err(reason) = pass.of_client(limits, client).and_then(|()| handshake()) {
+            debug!(listener = self.listener.as_str(), %client, reason = reason.as_str(), "refused");
+            return self.shared.metrics.refusal(reason);
+        }
         let fd = socket.as_raw_fd();
         if !self.tls {
-            return self.hand_over(socket, fd, caller.connection(None)).await;
+            return self.hand_over(socket, fd, caller.connection(None), limits).await;
         }
-        match tls::handshake(socket, &self.shared.certificates, || self.shared.snapshot.load_full()).await {
-            Ok((stream, facts)) => {
+        if let Some(outsider) = self.answer(socket, fd, &caller, limits).await {
+            self.send_inside(outsider, &caller).await;
+        }
+    }
+
+    /// Serves a client whose stream an edge outside the host's fence has sent here. One whose TLS must not end here either is
+    /// refused: nothing is sent on twice.
+    pub(crate) async fn serve_relayed<T>(&self, stream: T, fd: RawFd, head: &RelayHead)
+    where
+        ClientIo<TlsStream<Recorder<T>>>: pingora::protocols::IO,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let caller = Caller { peer: head.client, client: head.client, local: head.local };
+        let config = Arc::clone(&self.shared.snapshot.load().config);
+        if let Some(outsider) = self.answer(stream, fd, &caller, &config.limits).await {
+            self.refused(&outsider.refuse().await, &caller);
+        }
+    }
+
+    /// Answers a client's hello and serves it; returns it where its host's TLS must end elsewhere.
+    async fn answer<T>(&self, transport: T, fd: RawFd, caller: &Caller, limits: &Limits) -> Option<Outsider<T>>
+    where
+        ClientIo<TlsStream<Recorder<T>>>: pingora::protocols::IO,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let snapshot = || self.shared.snapshot.load_full();
+        match tls::handshake(transport, &self.shared.certificates, &self.authorities, snapshot, limits.handshake_timeout).await {
+            Ok(Answer::Here(stream, facts)) => {
                 self.shared.metrics.handshake(tls::version(&facts), Handshake::Ok);
-                self.hand_over(stream, fd, caller.connection(Some(facts))).await;
+                self.hand_over(stream, fd, caller.connection(Some(facts)), limits).await;
+                None
             }
+            Ok(Answer::Elsewhere(outsider)) => Some(outsider),
             Err(error) => {
-                self.shared.metrics.handshake(None, error.label());
-                debug!(listener = self.listener.as_str(), client = %caller.client, "refused: {error}");
+                self.refused(&error, caller);
+                None
             }
         }
     }
 
+    /// Carries a client's stream to an edge inside the fence, as it is.
+    async fn send_inside<T>(&self, mut outsider: Outsider<T>, caller: &Caller)
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let head = RelayHead::new(&outsider.name, caller.client, caller.local);
+        match self.shared.peers.relay(&outsider.fence, &head).await {
+            Ok(mut inside) => {
+                self.shared.metrics.handshake(None, Handshake::Relayed);
+                if let Err(error) = relay::carry(&mut outsider.stream, &outsider.hello, &mut inside).await {
+                    debug!(listener = self.listener.as_str(), client = %caller.client, %error, "a relayed stream broke");
+                }
+            }
+            Err(error) => {
+                info!(host = outsider.name, "not relayed: {error}");
+                self.refused(&outsider.refuse().await, caller);
+            }
+        }
+    }
+
+    fn refused(&self, error: &HandshakeError, caller: &Caller) {
+        self.shared.metrics.handshake(None, error.label());
+        debug!(listener = self.listener.as_str(), client = %caller.client, "refused: {error}");
+    }
+
     /// Reads a PROXY protocol header where one is expected, and so finds out who calls.
-    async fn greet(&self, mut stream: TcpStream, peer: SocketAddr) -> Result<(Socket, Caller), ProxyProtocolError> {
+    async fn greet(
+        &self,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        limits: &Limits,
+    ) -> Result<(Socket, Caller), ProxyProtocolError> {
         let expect = proxy_protocol::expect(&self.proxy_protocol, peer.ip())?;
-        let (header, rest) = proxy_protocol::read(&mut stream, expect).await?;
+        let (header, rest) = proxy_protocol::read(&mut stream, expect, limits.proxy_header_timeout).await?;
         let (client, local) = match header {
             Some(Header::Proxied { client, local }) => (client, local),
             Some(Header::Sender) | None => (peer, stream.local_addr()?),
@@ -111,16 +196,29 @@ where
         Ok((Socket::new(stream, rest), Caller { peer, client, local }))
     }
 
-    async fn hand_over<T>(&self, transport: T, fd: RawFd, connection: Connection)
+    async fn hand_over<T>(&self, transport: T, fd: RawFd, connection: Connection, limits: &Limits)
     where
         ClientIo<T>: pingora::protocols::IO,
-        T: 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let io = Box::new(ClientIo::new(transport, fd, connection, HEAD_TIMEOUT));
-        let age = MAX_AGE.mul_f64(1.0 + AGE_SPREAD * (fastrand::f64() * 2.0 - 1.0));
-        with_drain(self.shared.drain.clone(), age, |drain| async move {
-            let _ = self.app.process_new(io, &drain).await;
-        })
+        let connection = connection.with(Timeouts { idle: limits.idle_timeout, body: limits.body_idle_timeout });
+        let io = Box::new(ClientIo::new(transport, fd, connection, IoLimits::from(limits), Arc::clone(&self.shared.metrics)));
+        let age = limits.connection_age.mul_f64(1.0 + AGE_SPREAD * (fastrand::f64() * 2.0 - 1.0));
+        let connection = Arc::clone(io.connection());
+        let h2 = connection.tls.as_ref().is_some_and(|tls| tls.h2);
+        let keep_alive = if self.tls { limits.idle_timeout } else { limits.idle_timeout.min(PLAIN_KEEP_ALIVE) };
+        with_drain(
+            self.shared.phase.clone(),
+            age,
+            || connection.close(),
+            |drain| async move {
+                if h2 {
+                    let _ = self.app.process_new(io, &drain).await;
+                } else {
+                    http1::serve(&self.app, io, keep_alive, &drain).await;
+                }
+            },
+        )
         .await;
     }
 }

@@ -6,6 +6,8 @@
 //!   and a system call. What lies in the buffer is flushed when the engine asks, when the buffer is full, and when the
 //!   engine turns to reading with nothing to read: a response that trickles must not wait for its buffer to fill.
 //! - *A deadline for a whole request head*, since the engine's timeouts start anew with every byte.
+//! - *A strict look* at what HTTP/1.1 messages are framed by, since the engine forgives too much: see [`screen`](super::screen).
+//!   What is not plainly valid is answered here, and the engine sees a connection that has ended.
 //! - *The connection's facts*, for the request phases: see [`Connection`].
 //!
 //! Reading is not buffered: rustls holds what it decrypted, and an idle connection should cost little memory.
@@ -18,6 +20,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use causeway_config::Limits;
 use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
@@ -25,12 +28,46 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::connection::{Connection, Stage};
+use super::connection::{Connection, Role, Stage};
+use super::screen::{Screen, Wrong, last_words, reply};
+use super::strict::HeadLimits;
+use crate::metrics::{Metrics, RefusalReason};
 
-/// How long a request's head may take from its first byte to its last.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a connection's requests are held to.
+#[derive(Clone, Copy, Debug)]
+pub struct IoLimits {
+    /// How long a request's head may take from its first byte to its last.
+    pub head_timeout: Duration,
+    /// How large it may be.
+    pub head: HeadLimits,
+    /// How long an HTTP/2 client may take for its preface.
+    pub preface_timeout: Duration,
+    /// How many HTTP/2 frames that cost work and bring nothing may come in a second.
+    pub control_frames: u32,
+}
+
+impl From<&Limits> for IoLimits {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            head_timeout: limits.request_header_timeout,
+            head: HeadLimits {
+                line: limits.request_line as usize,
+                bytes: limits.request_header as usize,
+                fields: limits.request_fields as usize,
+            },
+            preface_timeout: limits.http2.preface_timeout,
+            control_frames: limits.http2.control_frames,
+        }
+    }
+}
+
+impl Default for IoLimits {
+    fn default() -> Self {
+        Self::from(&Limits::default())
+    }
+}
 
 /// One TLS record (RFC 8446 section 5.1): more would be split again, less would waste system calls.
 const WRITE_BUFFER: usize = 16 * 1024;
@@ -53,17 +90,37 @@ pub struct ClientIo<T> {
     drained: usize,
     /// Whether anything was written since the last complete flush; TLS may hold records that the socket did not take.
     unflushed: bool,
-    head_timeout: Duration,
-    deadline: Option<Pin<Box<Sleep>>>,
+    limits: IoLimits,
+    screen: Screen,
+    /// Whether the connection was refused, and how far its end has come.
+    refused: Refused,
+    metrics: Arc<Metrics>,
+    /// When what the client is at must be over.
+    deadline: Option<Instant>,
+    /// Rings then. Made only where somebody has to wait, since nearly every head comes at once.
+    alarm: Option<Pin<Box<Sleep>>>,
     preface_left: usize,
+    /// The first byte of a request that the engine has yet to read.
+    first: Option<u8>,
     carrier: Arc<ProxyDigest>,
     socket: Arc<SocketDigest>,
     ssl: Option<Arc<SslDigest>>,
 }
 
+/// The end of a connection that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    Not,
+    /// The answer is on its way.
+    Answering,
+    /// It has left; what the client still sends is read and thrown away, so many bytes at most.
+    Lingering(usize),
+    Over,
+}
+
 impl<T> ClientIo<T> {
     /// Wraps a transport whose handshakes are done; `fd` only names the connection in the engine's books.
-    pub fn new(transport: T, fd: RawFd, connection: Connection, head_timeout: Duration) -> Self {
+    pub fn new(transport: T, fd: RawFd, connection: Connection, limits: IoLimits, metrics: Arc<Metrics>) -> Self {
         let connection = Arc::new(connection);
         let socket = SocketDigest::from_raw_fd(fd);
         // Filled in here, so that nobody has to ask the kernel again.
@@ -73,7 +130,8 @@ impl<T> ClientIo<T> {
         let facts: Box<dyn std::any::Any + Send + Sync> = Box::new(Arc::clone(&connection));
         let carrier = Arc::new(ProxyDigest::new(Box::new(response), Some(facts)));
         let ssl = connection.tls.as_ref().map(|tls| Arc::new(SslDigest::new(tls.cipher, tls.version, None, None, Vec::new())));
-        let preface_left = if connection.tls.as_ref().is_some_and(|tls| tls.h2) { H2_PREFACE } else { 0 };
+        let h2 = connection.h2();
+        let preface_left = if h2 { H2_PREFACE } else { 0 };
         let mut io = Self {
             transport,
             connection,
@@ -81,47 +139,68 @@ impl<T> ClientIo<T> {
             written: Vec::new(),
             drained: 0,
             unflushed: false,
-            head_timeout,
+            limits,
+            screen: if h2 { Screen::http2(limits) } else { Screen::http1(limits) },
+            refused: Refused::Not,
+            metrics,
             deadline: None,
+            alarm: None,
             preface_left,
+            first: None,
             carrier,
             socket: Arc::new(socket),
             ssl,
         };
-        if preface_left > 0 {
-            io.arm();
+        if h2 {
+            io.within(limits.preface_timeout);
         }
         io
     }
 
-    fn arm(&mut self) {
-        self.deadline = Some(Box::pin(tokio::time::sleep(self.head_timeout)));
+    /// The connection's facts.
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
     }
 
-    /// Ends a head that has taken too long; leaves a waker behind otherwise.
-    fn check_deadline(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    /// Sets the deadline.
+    fn within(&mut self, limit: Duration) {
+        self.deadline = Some(Instant::now() + limit);
+        self.alarm = None;
+    }
+
+    /// Ends a head that has taken too long.
+    fn check_deadline(&mut self) -> io::Result<()> {
         if self.preface_left == 0 && self.connection.stage() != Stage::Head {
-            self.deadline = None;
+            (self.deadline, self.alarm) = (None, None);
         }
-        let Some(deadline) = &mut self.deadline else { return Ok(()) };
-        if deadline.deadline() <= Instant::now() || deadline.as_mut().poll(cx).is_ready() {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "the request's head did not come in time"));
-        }
-        Ok(())
+        if self.deadline.is_some_and(|end| end <= Instant::now()) { Err(self.late()) } else { Ok(()) }
     }
 
-    /// Takes note of `count` bytes that came in.
-    fn received(&mut self, count: usize) {
+    fn late(&self) -> io::Error {
+        self.metrics.refusal(RefusalReason::SlowHeader);
+        io::Error::new(io::ErrorKind::TimedOut, "the request's head did not come in time")
+    }
+
+    /// Ready at the deadline; leaves a waker behind before.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(end) = self.deadline else { return Poll::Pending };
+        self.alarm.get_or_insert_with(|| Box::pin(sleep_until(end))).as_mut().poll(cx)
+    }
+
+    /// Takes note of bytes that came in, and has a look at them.
+    fn received(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
         if self.preface_left > 0 {
-            self.preface_left = self.preface_left.saturating_sub(count);
-        } else if count > 0 && !self.is_h2() && self.connection.stage() == Stage::Idle {
-            self.connection.set_stage(Stage::Head);
-            self.arm();
+            self.preface_left = self.preface_left.saturating_sub(bytes.len());
+        } else if !bytes.is_empty() && !self.is_h2() && self.connection.stage() == Stage::Idle {
+            self.connection.begin();
+            self.screen.begin();
+            self.within(self.limits.head_timeout);
         }
+        self.screen.look(bytes)
     }
 
     fn is_h2(&self) -> bool {
-        self.connection.tls.as_ref().is_some_and(|tls| tls.h2)
+        self.connection.h2()
     }
 }
 
@@ -147,25 +226,105 @@ impl<T: AsyncWrite + Unpin> ClientIo<T> {
     }
 }
 
+impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
+    /// Ends a connection that was refused: the answer, its end, and some patience for what is still on its way here. Ready,
+    /// without bytes, once all of that is over; to the engine the client has left.
+    fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.poll_deadline(cx).is_ready() {
+            self.refused = Refused::Over;
+        }
+        loop {
+            match self.refused {
+                Refused::Not | Refused::Over => return Poll::Ready(()),
+                Refused::Answering => {
+                    let sent = ready!(self.poll_flush_all(cx)).is_ok();
+                    let ended = sent && ready!(Pin::new(&mut self.transport).poll_shutdown(cx)).is_ok();
+                    self.refused = if ended { Refused::Lingering(LINGER_BYTES) } else { Refused::Over };
+                }
+                Refused::Lingering(left) => {
+                    let mut sink = [0; 4096];
+                    let mut sink = ReadBuf::new(&mut sink);
+                    let read = ready!(Pin::new(&mut self.transport).poll_read(cx, &mut sink));
+                    let count = sink.filled().len();
+                    self.refused = match left.checked_sub(count) {
+                        Some(left) if read.is_ok() && count > 0 => Refused::Lingering(left),
+                        _ => Refused::Over,
+                    };
+                }
+            }
+        }
+    }
+
+    /// Waits for the first byte of a request, with no buffer for it; whether one has come, or nothing ever will. The next read
+    /// gives it, and what is there behind it.
+    pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut byte = [0];
+        let mut buf = ReadBuf::new(&mut byte);
+        let read = ready!(Pin::new(&mut *self).poll_read(cx, &mut buf));
+        self.first = buf.filled().first().copied();
+        Poll::Ready(read.is_ok() && self.first.is_some())
+    }
+
+    /// Gives the first byte; whether there was one.
+    fn give_first(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let first = if buf.remaining() > 0 { self.first.take() } else { None };
+        buf.put_slice(first.as_slice());
+        first.is_some()
+    }
+}
+
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.check_deadline(cx)?;
+        if this.refused != Refused::Not {
+            return this.poll_refused(cx).map(Ok);
+        }
+        this.check_deadline()?;
+        let given = this.give_first(buf);
+        if given && buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         match Pin::new(&mut this.transport).poll_read(cx, buf) {
-            Poll::Ready(Ok(())) => {
-                this.received(buf.filled().len() - before);
-                Poll::Ready(Ok(()))
-            }
+            Poll::Ready(Ok(())) => match this.received(&buf.filled()[before..]) {
+                Ok(()) => Poll::Ready(Ok(())),
+                Err(Wrong::Head(fault)) => {
+                    // To the engine the client has left without a word.
+                    buf.set_filled(before - usize::from(given));
+                    let reply = reply(fault);
+                    this.metrics.refusal(reply.label);
+                    this.written.extend(last_words(reply));
+                    this.refused = Refused::Answering;
+                    this.within(LINGER);
+                    this.poll_refused(cx).map(Ok)
+                }
+                Err(Wrong::Flood) => {
+                    buf.set_filled(before);
+                    this.metrics.refusal(RefusalReason::Http2Flood);
+                    Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "too many HTTP/2 control frames")))
+                }
+                Err(Wrong::Body(fault)) => {
+                    buf.set_filled(before);
+                    this.connection.set_faulty();
+                    Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault)))
+                }
+            },
+            // Whatever it is, it comes again.
+            _ if given => Poll::Ready(Ok(())),
             Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
             Poll::Pending => {
                 // The engine waits, and so would whoever reads the response. An error shows itself at the next write.
                 if this.unflushed {
                     let _ = this.poll_flush_all(cx);
-                } else if this.connection.stage() == Stage::Idle {
-                    this.written = Vec::new();
                 }
-                Poll::Pending
+                if !this.unflushed && !this.is_h2() && this.connection.stage() == Stage::Idle {
+                    this.written = Vec::new();
+                    if this.connection.wait() {
+                        // The end of the connection, as if the client had closed it.
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                this.poll_deadline(cx).map(|()| Err(this.late()))
             }
         }
     }
@@ -228,7 +387,8 @@ impl<T> Ssl for ClientIo<T> {
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.connection.tls.as_ref().map(|tls| if tls.h2 { ALPN::H2 } else { ALPN::H1 })
+        let negotiated = self.connection.tls.is_some() || matches!(self.connection.role, Role::Peer(_));
+        negotiated.then(|| if self.connection.h2() { ALPN::H2 } else { ALPN::H1 })
     }
 }
 

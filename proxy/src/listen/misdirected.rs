@@ -44,7 +44,7 @@ mod tests {
 
     fn policy(min_version: TlsVersion, fence: Option<&str>) -> TlsPolicy {
         let fence = fence.map(|cluster| Arc::from([cluster.parse().unwrap()]));
-        TlsPolicy { min_version, fence, elsewhere: false }
+        TlsPolicy { min_version, fence, ..TlsPolicy::default() }
     }
 
     #[test]
@@ -52,6 +52,11 @@ mod tests {
         let plain = policy(TlsVersion::V1_2, None);
         let strict = policy(TlsVersion::V1_3, None);
         let fenced = policy(TlsVersion::V1_2, Some("azure"));
+        let known = |ca: &str| TlsPolicy {
+            clients: Some(causeway_config::ClientCertificates { ca: ca.into(), optional: false }),
+            ..TlsPolicy::default()
+        };
+        let (partners, others) = (known("partners.crt"), known("others.crt"));
         // accepted, demanded, h2, covered, better, outcome
         let table = [
             (&plain, &plain, false, true, true, None),
@@ -64,6 +69,10 @@ mod tests {
             (&plain, &fenced, true, true, true, Some(Misdirected::Policy)),
             (&fenced, &plain, false, true, true, Some(Misdirected::Policy)),
             (&fenced, &fenced, true, true, true, None),
+            (&plain, &partners, false, true, true, Some(Misdirected::Policy)),
+            (&partners, &plain, false, true, true, Some(Misdirected::Policy)),
+            (&others, &partners, true, true, true, Some(Misdirected::Policy)),
+            (&partners, &partners, true, true, true, None),
         ];
         for (accepted, demanded, h2, covered, better, outcome) in table {
             assert_eq!(

@@ -9,21 +9,30 @@
 
 mod accept;
 mod client;
+mod client_ca;
 mod connection;
+pub(crate) mod http1;
 mod io;
 mod misdirected;
 mod proxy_protocol;
+mod recorder;
+mod screen;
 mod socket;
+mod strict;
 pub mod tls;
 
 use std::net::SocketAddr;
 
+pub(crate) use accept::with_drain;
 pub use accept::{accept, bind};
 pub use client::ClientDoor;
-pub use connection::{Connection, Stage, TlsFacts};
-pub use io::{ClientIo, HEAD_TIMEOUT};
+pub use client_ca::ClientCas;
+pub use connection::{Connection, Errand, PeerFacts, Role, Stage, Timeouts, TlsFacts};
+pub use http1::{KEEP_ALIVE, PLAIN_KEEP_ALIVE};
+pub use io::{ClientIo, IoLimits};
 pub use misdirected::{Misdirected, misdirected};
 pub use proxy_protocol::ProxyProtocolError;
+pub use strict::HeadLimits;
 
 /// Why a listener cannot listen.
 #[derive(Debug, thiserror::Error)]

@@ -11,9 +11,6 @@ use bytes::{Buf, BytesMut};
 use causeway_config::{ProxyProtocol, ProxyProtocolMode};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// How long a sender may take for its header; section 2 of the specification suggests 3 s.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
-
 /// The longest line of version 1, with its line feed (section 2.1).
 const V1_MAX: usize = 107;
 
@@ -66,7 +63,7 @@ pub enum ProxyProtocolError {
     #[error("malformed PROXY protocol header: {0}")]
     Malformed(String),
     /// The header did not come in time.
-    #[error("no complete PROXY protocol header within {} s", TIMEOUT.as_secs())]
+    #[error("no complete PROXY protocol header in time (`limits.proxyHeaderTimeout`)")]
     Timeout,
     /// The connection broke.
     #[error("while reading the PROXY protocol header: {0}")]
@@ -85,10 +82,11 @@ pub(super) fn expect(settings: &ProxyProtocol, sender: IpAddr) -> Result<Expect,
     }
 }
 
-/// Reads the header where one is expected. The bytes that came behind it are the second half of the answer.
+/// Reads the header where one is expected, within `timeout` (section 2 suggests 3 s). The bytes that came behind it are the second half of the answer.
 pub(super) async fn read<R: AsyncRead + Unpin>(
     stream: &mut R,
     expect: Expect,
+    timeout: Duration,
 ) -> Result<(Option<Header>, BytesMut), ProxyProtocolError> {
     let mut bytes = BytesMut::new();
     if expect == Expect::Nothing {
@@ -110,7 +108,7 @@ pub(super) async fn read<R: AsyncRead + Unpin>(
             }
         }
     };
-    tokio::time::timeout(TIMEOUT, reading).await.unwrap_or(Err(ProxyProtocolError::Timeout))
+    tokio::time::timeout(timeout, reading).await.unwrap_or(Err(ProxyProtocolError::Timeout))
 }
 
 /// What the first bytes of a connection are.

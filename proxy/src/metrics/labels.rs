@@ -75,6 +75,24 @@ label_values! {
     RefusalReason {
         /// The connection did not begin with the PROXY protocol header that it must, or with one that is not believed.
         ProxyProtocol = "proxy_protocol",
+        /// There are as many connections as may be; it is closed.
+        Connections = "connections",
+        /// The client has as many connections as it may; it is closed.
+        ClientConnections = "client_connections",
+        /// The client begins more TLS handshakes than it may; the connection is closed.
+        Handshakes = "handshakes",
+        /// Memory is short, and the connection is closed.
+        Memory = "memory",
+        /// HTTP/2 frames that cost work and bring nothing come too fast; the connection is closed.
+        Http2Flood = "http2_flood",
+        /// The request's header did not come in time; the connection is closed.
+        SlowHeader = "slow_header",
+        /// The client stopped sending the body (408).
+        SlowBody = "slow_body",
+        /// The request's body is longer than the host takes (413).
+        BodyTooLarge = "body_too_large",
+        /// The client sends more requests than the host takes (429).
+        RateLimit = "rate_limit",
         /// The request breaks HTTP's rules (400).
         BadRequest = "bad_request",
         /// Its header is longer than is allowed (431, 414).
@@ -97,8 +115,20 @@ label_values! {
         Upstream = "upstream",
         /// Time ran out (504).
         Timeout = "timeout",
-        /// The edge has as much to do as it can (503).
+        /// The pool has as many requests as it is given at a time, and so has its queue (503).
         Overload = "overload",
+    }
+
+    /// Why a connection on the peer port got nothing.
+    PeerRefusal {
+        /// This edge has no certificates of the fleet, or none that it can use.
+        NoTrust = "no_trust",
+        /// The handshake failed: no certificate of the fleet's authority was shown, or this edge's was not believed.
+        Handshake = "handshake",
+        /// The certificate is expired, revoked, or no longer covered by the authorities.
+        Certificate = "certificate",
+        /// It names a cluster that the configuration does not have.
+        UnknownCluster = "unknown_cluster",
     }
 
     /// What is reloaded while serving goes on.
@@ -109,6 +139,8 @@ label_values! {
         Geo = "geo",
         /// Certificates in files or Secrets.
         Certificates = "certificates",
+        /// The fleet's certificates.
+        Fleet = "fleet",
     }
 
     /// How a reload ended.
@@ -141,6 +173,8 @@ label_values! {
         Error = "error",
         /// It took too long.
         Timeout = "timeout",
+        /// It was carried to an edge inside the host's fence, and ends there.
+        Relayed = "relayed",
         /// The client went away in its midst, as port scanners and load balancers' TCP checks do.
         Closed = "closed",
     }

@@ -58,7 +58,8 @@ fn parse_cpu_seconds(stat: &str) -> Option<f64> {
     Some((user + system) / USER_HZ)
 }
 
-fn resident_bytes() -> Option<u64> {
+/// Memory in use; `None` where the system does not tell.
+pub fn resident_bytes() -> Option<u64> {
     parse_resident_bytes(&fs::read_to_string("/proc/self/status").ok()?)
 }
 

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use causeway_config::ClusterId;
 use causeway_core::cluster::{ClusterState, Freshness};
 use causeway_core::time::Nanos;
+use causeway_core::view::{ClusterHealth, ENDPOINT_STATES, MEMBER_STATES};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
 use prometheus_client::metrics::MetricType;
@@ -44,9 +45,14 @@ struct ClusterFacts {
 pub(super) struct State {
     clusters: ArcSwap<Vec<ClusterFacts>>,
     certificates: ArcSwap<BTreeSet<Certificate>>,
+    health: ArcSwap<Vec<ClusterHealth>>,
 }
 
 impl State {
+    pub(super) fn health(&self, health: Vec<ClusterHealth>) {
+        self.health.store(Arc::new(health));
+    }
+
     pub(super) fn clusters(&self, clusters: &[ClusterState], now: Nanos) {
         let facts = clusters.iter().map(|cluster| {
             let (state, stale_seconds) = match cluster.freshness {
@@ -83,6 +89,11 @@ impl Collector for State {
             .iter()
             .flat_map(|facts| facts.objects.map(|(kind, count)| ([("cluster", facts.cluster.as_str()), ("kind", kind)], count)));
         gauge(&mut encoder, "cluster_objects", "Objects known of a cluster.", objects)?;
+        let health = self.health.load_full();
+        let endpoints = health.iter().flat_map(|facts| by_state(&facts.cluster, &ENDPOINT_STATES, &facts.endpoints));
+        gauge(&mut encoder, "endpoints", "Endpoints of all pools, by state.", endpoints)?;
+        let pools = health.iter().flat_map(|facts| by_state(&facts.cluster, &MEMBER_STATES, &facts.pools));
+        gauge(&mut encoder, "cluster_pools", "Pools in which a cluster takes part, by the state of its part.", pools)?;
         let certificates = self.certificates.load_full();
         let expiries = certificates.iter().map(|certificate| {
             let expiry = certificate.not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -93,11 +104,21 @@ impl Collector for State {
     }
 }
 
-fn gauge<'a, const N: usize, V: EncodeGaugeValue>(
+pub(super) type Labels<'a, const N: usize> = [(&'a str, &'a str); N];
+
+fn by_state<'a>(
+    cluster: &'a ClusterId,
+    states: &'a [&'static str],
+    counts: &'a [u64],
+) -> impl Iterator<Item = (Labels<'a, 2>, u64)> {
+    states.iter().zip(counts).map(|(state, count)| ([("cluster", cluster.as_str()), ("state", *state)], *count))
+}
+
+pub(super) fn gauge<'a, const N: usize, V: EncodeGaugeValue>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    values: impl Iterator<Item = ([(&'a str, &'a str); N], V)>,
+    values: impl Iterator<Item = (Labels<'a, N>, V)>,
 ) -> fmt::Result {
     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (labels, value) in values {

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use causeway_core::cluster::Freshness;
+use causeway_core::link::{InstanceId, LinkCell};
+use causeway_core::peer::Peer;
+use causeway_discovery::kube::{Cause, Evidence};
+use causeway_discovery::translate::Kind;
 
 use super::*;
 
@@ -17,6 +21,21 @@ fn metrics() -> Metrics {
 
 fn ok(millis: u64) -> Outcome {
     Outcome { status: Status::from(200), duration: Duration::from_millis(millis), received: 3, sent: 5 }
+}
+
+/// The counters of an API server that was heard at second 30.
+fn followed() -> Arc<Stats> {
+    let stats = Stats::new(Evidence::new(Arc::new(|| Nanos(0))));
+    stats.listed(Kind::Service, Nanos(30_000_000_000));
+    Arc::new(stats)
+}
+
+/// Azure, whose one edge answers after 80 ms.
+fn linked() -> ClusterPeers {
+    let link = Arc::new(LinkCell::default());
+    link.answered(Duration::from_millis(80));
+    let peer = Peer { instance: InstanceId::of(1), address: "203.0.113.1:8444".parse().unwrap(), link };
+    ClusterPeers { cluster: cluster("azure"), peers: Arc::new(vec![peer]), counts: None }
 }
 
 /// Uses every method once, so that every family has a value.
@@ -33,13 +52,19 @@ fn used() -> Metrics {
     metrics.reload(Reload::Config, ReloadResult::Ok);
     metrics.snapshot(4, 1, 2);
     let stale = ClusterState { freshness: Freshness::Stale(Nanos(0)), ..ClusterState::syncing(azure) };
+    metrics.sources(vec![(cluster("google"), followed())]);
     metrics.clusters(&[stale], Nanos(40_000_000_000));
+    metrics.attempt(Step::Sticky);
+    metrics.retry_denied();
+    metrics.health(vec![ClusterHealth { cluster: cluster("google"), endpoints: [7, 1, 0, 0, 0], pools: [2, 0, 1, 0, 0, 0] }]);
     let certificate = Certificate {
         name: "shop/tls".into(),
         source: CertificateSource::Secret,
         not_after: SystemTime::UNIX_EPOCH + Duration::from_secs(100),
     };
     metrics.certificates([certificate]);
+    metrics.peer_refusal(PeerRefusal::Handshake);
+    metrics.peers(&[linked()], &[(cluster("azure"), Verdict::LinkDead)]);
     metrics
 }
 
@@ -64,12 +89,23 @@ fn every_method_shows_in_the_text() {
         r#"causeway_retries_total{reason="connect"} 1"#,
         r#"causeway_refusals_total{reason="no_route"} 1"#,
         r#"causeway_reloads_total{what="config",result="ok"} 1"#,
+        r#"causeway_tries_total{step="sticky"} 1"#,
+        "causeway_retries_denied_total 1",
+        r#"causeway_endpoints{cluster="google",state="ready"} 7"#,
+        r#"causeway_cluster_pools{cluster="google",state="silent"} 1"#,
         "causeway_snapshot_generation 4",
         "causeway_snapshot_diagnostics 2",
         r#"causeway_cluster_state{cluster="azure",state="stale"} 1"#,
         r#"causeway_cluster_state{cluster="azure",state="synced"} 0"#,
         r#"causeway_cluster_stale_seconds{cluster="azure"} 40.0"#,
         r#"causeway_certificate_expiry_timestamp_seconds{name="shop/tls",source="secret"} 100"#,
+        r#"causeway_discovery_last_event_seconds{cluster="google"} 10.0"#,
+        r#"causeway_discovery_lists_total{cluster="google",kind="Service"} 1"#,
+        r#"causeway_discovery_faults_total{cluster="google",cause="gone"} 0"#,
+        r#"causeway_peer_links{cluster="azure",state="up"} 1"#,
+        r#"causeway_peer_rtt_seconds{cluster="azure"} 0.08"#,
+        r#"causeway_peer_refusals_total{reason="handshake"} 1"#,
+        r#"causeway_cluster_verdict{cluster="azure",verdict="link_dead"} 1"#,
         "process_start_time_seconds 7.0",
     ] {
         has(&text, line);
@@ -193,7 +229,9 @@ fn the_manual_lists_every_value_of_every_closed_label() {
             [$($set::ALL.iter().map(|value| value.as_str()).collect::<Vec<_>>(),)+]
         };
     }
-    for value in values!(Status RetryReason RefusalReason Reload ReloadResult Listener Handshake CertificateSource).concat() {
+    for value in
+        values!(Status RetryReason RefusalReason Reload ReloadResult Listener Handshake CertificateSource Cause Kind).concat()
+    {
         assert!(manual.contains(&format!("`{value}`")), "docs/operations.md does not explain the label value `{value}`");
     }
 }

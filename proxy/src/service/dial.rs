@@ -10,33 +10,45 @@
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
+use causeway_core::retry::Wait;
+use pingora::Result;
 use pingora::connectors::L4Connect;
 use pingora::http::ResponseHeader;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{Digest, GetProxyDigest};
-use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::task::AbortHandle;
+
+use crate::connect::connect;
 
 /// Connects, and leaves a second handle with the connection.
 #[derive(Debug)]
-pub(crate) struct Dialer;
+pub(crate) struct Dialer {
+    /// Whether it connects for upgrades.
+    pub(crate) upgrade: bool,
+}
+
+/// One of each kind.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialers {
+    pub(crate) exchange: Arc<Dialer>,
+    pub(crate) upgrade: Arc<Dialer>,
+}
+
+impl Default for Dialers {
+    fn default() -> Self {
+        Self { exchange: Arc::new(Dialer { upgrade: false }), upgrade: Arc::new(Dialer { upgrade: true }) }
+    }
+}
 
 #[async_trait]
 impl L4Connect for Dialer {
     async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
-        let Some(address) = address.as_inet() else {
-            return Error::e_explain(ErrorType::InternalError, "backends have internet addresses");
-        };
-        let stream = tokio::net::TcpStream::connect(address).await.or_err(ErrorType::ConnectError, "connecting")?;
-        let stream = stream.into_std().or_err(ErrorType::SocketError, "taking the socket")?;
-        let handle = Handle(Arc::new(stream.try_clone().or_err(ErrorType::SocketError, "copying the socket's handle")?));
-        let stream = tokio::net::TcpStream::from_std(stream).or_err(ErrorType::SocketError, "giving the socket back")?;
-        let mut stream = Stream::from(stream);
+        let (mut stream, socket) = connect(address, self.upgrade).await?;
+        let handle = Handle(Arc::new(socket));
         // The engine has no place for facts of ours but the digest of a CONNECT proxy, which is not used here.
         let response = Box::new(ResponseHeader::build(200, Some(0))?);
         stream.set_proxy_digest(ProxyDigest::new(response, Some(Box::new(handle))));
@@ -54,12 +66,16 @@ impl Handle {
         digest?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref::<Self>().cloned()
     }
 
-    /// Ends the connection unless the returned guard is dropped within `limit`.
-    pub(crate) fn end_after(self, limit: Duration) -> Deadline {
+    /// Ends the connection unless the returned guard is dropped in time. `heard`: whether the backend has answered anything
+    /// since the try began.
+    pub(crate) fn end_after(self, wait: Wait, heard: impl Fn() -> bool + Send + 'static) -> Deadline {
         let passed = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&passed);
         let task = tokio::spawn(async move {
-            tokio::time::sleep(limit).await;
+            tokio::time::sleep(wait.in_silence).await;
+            if heard() {
+                tokio::time::sleep(wait.most.saturating_sub(wait.in_silence)).await;
+            }
             flag.store(true, Ordering::Release);
             // A connection that has ended by itself needs no more.
             let _ = self.0.shutdown(Shutdown::Both);

@@ -1,18 +1,12 @@
 //! What is checked of a request's head before anything is decided by it.
 
+use causeway_config::Limits;
 use causeway_core::route::normal_host;
 use http::{HeaderValue, StatusCode, header};
 use pingora::http::RequestHeader;
 
 use crate::metrics::RefusalReason::{BadRequest, TooLarge};
 use crate::reply::Reply;
-
-/// Bytes of all names and values, with the 32 a line that HTTP/2 counts for overhead (RFC 9113 section 6.5.2). The engine
-/// announces the same for HTTP/2; on HTTP/1.1 it would take 1 MiB.
-const MAX_HEADERS: usize = 64 * 1024;
-
-/// Bytes of path and query.
-const MAX_TARGET: usize = 16 * 1024;
 
 const NO_HOST: Reply = Reply::new(StatusCode::BAD_REQUEST, BadRequest, "the request names no host");
 const BAD_HOST: Reply = Reply::new(StatusCode::BAD_REQUEST, BadRequest, "the request's Host is not a host name");
@@ -32,13 +26,18 @@ pub(crate) struct Asked {
 }
 
 /// Checks the sizes, and finds out who is asked for (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
-pub(crate) fn check(request: &RequestHeader) -> Result<Asked, Reply> {
-    if request.raw_path().len() > MAX_TARGET {
+///
+/// HTTP/1.1 was held to its sizes as it came, byte for byte; HTTP/2 has no lines to count, so that here all names and values
+/// count, with the 32 bytes a field that HTTP/2 itself adds (RFC 9113 section 6.5.2), and of the line the target.
+pub(crate) fn check(request: &RequestHeader, limits: &Limits) -> Result<Asked, Reply> {
+    if request.raw_path().len() > limits.request_line as usize {
         return Err(LONG_TARGET);
     }
-    let size: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
-    if size > MAX_HEADERS {
-        return Err(LONG_HEADERS);
+    if request.version == http::Version::HTTP_2 {
+        let size: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        if size > limits.request_header as usize || request.headers.len() > limits.request_fields as usize {
+            return Err(LONG_HEADERS);
+        }
     }
     if !request.raw_path_is_utf8() {
         return Err(BAD_TARGET);
@@ -75,6 +74,10 @@ pub(crate) fn path(request: &RequestHeader) -> &str {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    fn check(request: &RequestHeader) -> Result<Asked, Reply> {
+        super::check(request, &Limits::default())
+    }
 
     fn request(target: &str, headers: &[(&'static str, &str)]) -> RequestHeader {
         let mut request = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
@@ -114,10 +117,17 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_refused_by_its_own_status() {
-        let long = "x".repeat(MAX_TARGET);
-        assert_eq!(check(&request(&format!("/{long}"), &[("host", "a.example")])), Err(LONG_TARGET));
-        let large = "x".repeat(MAX_HEADERS);
-        assert_eq!(check(&request("/", &[("host", "a.example"), ("x-large", &large)])), Err(LONG_HEADERS));
+        let limits = Limits { request_line: 200, request_header: 1000, request_fields: 4, ..Limits::default() };
+        let check = |request: &RequestHeader| super::check(request, &limits);
+        assert_eq!(check(&request(&format!("/{}", "x".repeat(200)), &[("host", "a.example")])), Err(LONG_TARGET));
+        let h2 = |fields: &[(&'static str, &str)]| {
+            let mut request = h2("https://a.example/", fields);
+            request.set_version(http::Version::HTTP_2);
+            request
+        };
+        assert_eq!(check(&h2(&[("x-large", &"x".repeat(1000))])), Err(LONG_HEADERS));
+        assert_eq!(check(&h2(&[("x-many", ""); 5])), Err(LONG_HEADERS));
+        assert!(check(&h2(&[("x-some", "y"); 4])).is_ok());
     }
 
     #[test]

@@ -5,14 +5,17 @@
 
 use http::header::{CONNECTION, HeaderName, HeaderValue, TE, UPGRADE};
 use http::{HeaderMap, StatusCode, Uri};
-use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::{ErrorType, OrErr, Result};
 
 use crate::ctx::Ctx;
-use crate::forwarded::{self, X_REQUEST_ID};
+use crate::forwarded::{self, X_FORWARDED_CLIENT_CERT};
 
 /// Tells which cluster served a response.
-const SERVED_BY: HeaderName = HeaderName::from_static("causeway-served-by");
+const SERVED_BY: &str = "causeway-served-by";
+
+/// [`X_REQUEST_ID`](forwarded::X_REQUEST_ID) as a text: the engine makes a name of one without asking the heap twice.
+const REQUEST_ID: &str = "x-request-id";
 
 /// Fields about this hop only that the engine passes on in responses (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [&str; 3] = ["keep-alive", "proxy-connection", "proxy-authenticate"];
@@ -25,13 +28,32 @@ const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 pub(crate) fn request(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
     // Taken before anything is removed: a trusted sender's chain is continued.
     let ours = forwarded::headers(&ctx.client, &ctx.authority, &request.headers);
-    remove(request, |name| forwarded::is_internal(name) || forwarded::is_ours(name) && !ctx.client.trusted);
+    let tls = ctx.connection.as_ref().and_then(|connection| connection.tls.as_ref());
+    // A trusted sender that ended the client's TLS itself knows of its certificate; not where this edge asks for one.
+    let proven_here = tls.is_some_and(|tls| tls.policy.clients.is_some());
+    remove(request, |name| {
+        let theirs = forwarded::is_ours(name) && !ctx.client.trusted;
+        let certificate = forwarded::is_client_certificate(name) && (proven_here || !ctx.client.trusted);
+        theirs || certificate || forwarded::is_internal(name)
+    });
     for (name, value) in ours {
         request.insert_header(name, value)?;
     }
-    request.insert_header(X_REQUEST_ID, ctx.request_id.clone())?;
+    request.insert_header(REQUEST_ID, ctx.request_id.clone())?;
+    if let Some(client) = tls.and_then(|tls| tls.client.clone()) {
+        request.insert_header(X_FORWARDED_CLIENT_CERT, client)?;
+    }
     origin_form(request);
+    if let Some(path) = ctx.plan.as_ref().and_then(|plan| plan.path.as_deref()) {
+        normal_path(request, path)?;
+    }
     Ok(())
+}
+
+/// Makes another edge's request one for a pod: what it says of the client stays, what it says to this edge goes.
+pub(crate) fn passed_on(request: &mut RequestHeader) {
+    remove(request, forwarded::is_internal);
+    origin_form(request);
 }
 
 /// A target in absolute form is for proxies (RFC 9112 section 3.2.2); servers get path and query.
@@ -43,28 +65,41 @@ fn origin_form(request: &mut RequestHeader) {
     request.set_uri(Uri::from(path));
 }
 
+/// What the route was found by is what the backend gets.
+fn normal_path(request: &mut RequestHeader, path: &str) -> Result<()> {
+    let target = match request.uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut parts = request.uri.clone().into_parts();
+    parts.path_and_query = Some(target.parse().or_err(ErrorType::InvalidHTTPHeader, "a path in normal form")?);
+    request.set_uri(Uri::from_parts(parts).or_err(ErrorType::InvalidHTTPHeader, "a path in normal form")?);
+    Ok(())
+}
+
 /// Takes off a response what was meant for the hop behind us (RFC 9110 section 7.6.1), and what only we may say.
 pub(crate) fn response(response: &mut ResponseHeader) {
     let named = nominated(&response.headers);
-    for name in named.iter().map(HeaderName::as_str).chain(HOP_BY_HOP) {
-        if !FRAMING.contains(&name) {
-            response.remove_header(name);
-        }
-    }
-    response.remove_header(&TE);
-    response.remove_header(&CONNECTION);
-    if !matches!(response.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED) {
-        response.remove_header(&UPGRADE);
-    }
-    let internal: Vec<HeaderName> = response.headers.keys().filter(|name| forwarded::is_internal(name)).cloned().collect();
-    for name in internal {
+    let upgrade = matches!(response.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED);
+    let unwanted = |name: &&HeaderName| {
+        let name = *name;
+        name == CONNECTION
+            || name == TE
+            || (name == UPGRADE && !upgrade)
+            || HOP_BY_HOP.contains(&name.as_str())
+            || forwarded::is_internal(name)
+            || (named.contains(name) && !FRAMING.contains(&name.as_str()))
+    };
+    // Most responses have one or none of them.
+    let unwanted: Vec<HeaderName> = response.headers.keys().filter(unwanted).cloned().collect();
+    for name in unwanted {
         response.remove_header(&name);
     }
 }
 
 /// Puts on a response what the client is told.
 pub(crate) fn tell(response: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
-    response.insert_header(X_REQUEST_ID, ctx.request_id.clone())?;
+    response.insert_header(REQUEST_ID, ctx.request_id.clone())?;
     if let Some(cluster) = ctx.cluster().filter(|_| ctx.served_by)
         && let Ok(cluster) = HeaderValue::from_str(cluster.as_str())
     {

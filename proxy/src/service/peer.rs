@@ -4,12 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_config::Upstream;
 use causeway_core::cluster::AppProtocol;
 use pingora::connectors::L4Connect;
 use pingora::upstreams::peer::HttpPeer;
 
-use super::dial::Dialer;
+use super::dial::Dialers;
 
 /// How long a connection to a backend is kept for the next request. Backends close idle ones too, most after 60 s or more
 /// (nginx 75 s, Go 120 s); whoever closes first must not be the one that a request is on its way to.
@@ -40,8 +39,8 @@ pub(crate) fn peer(
     protocol: AppProtocol,
     host: &str,
     carriage: Carriage,
-    limits: &Upstream,
-    dialer: &Arc<Dialer>,
+    connect: Duration,
+    dialers: &Dialers,
 ) -> HttpPeer {
     let tls = protocol == AppProtocol::Https;
     let h2 = protocol == AppProtocol::H2c && carriage != Carriage::Upgrade;
@@ -55,11 +54,16 @@ pub(crate) fn peer(
         AppProtocol::H2c => 3,
         AppProtocol::Https => 4,
     };
+    let upgrade = carriage == Carriage::Upgrade;
+    if upgrade {
+        // Connections for upgrades are of another kind, and are not kept.
+        peer.group_key += 8;
+    }
     let options = &mut peer.options;
-    options.connection_timeout = Some(limits.connect_timeout);
+    options.connection_timeout = Some(connect);
     // The dialer knows of no limit but this one. A handshake takes up to two round trips more than a connection, and processor
     // time on the other side.
-    options.total_connection_timeout = Some(if tls { limits.connect_timeout * 3 } else { limits.connect_timeout });
+    options.total_connection_timeout = Some(if tls { connect * 3 } else { connect });
     options.idle_timeout = Some(IDLE);
     if h2 {
         options.set_http_version(2, 2);
@@ -67,6 +71,7 @@ pub(crate) fn peer(
         options.h2_ping_interval = Some(PING);
     } else {
         options.set_http_version(1, 1);
+        let dialer = if upgrade { &dialers.upgrade } else { &dialers.exchange };
         options.custom_l4 = Some(Arc::clone(dialer) as Arc<dyn L4Connect + Send + Sync>);
     }
     peer
@@ -84,8 +89,8 @@ mod tests {
     #[test]
     fn a_pooled_connection_is_used_for_what_it_was_made_for() {
         let to = |protocol, host, carriage| {
-            let dialer = Arc::new(Dialer);
-            peer("10.0.0.1:8080".parse().unwrap(), protocol, host, carriage, &Upstream::default(), &dialer).reuse_hash()
+            let dialer = Dialers::default();
+            peer("10.0.0.1:8080".parse().unwrap(), protocol, host, carriage, Duration::from_secs(1), &dialer).reuse_hash()
         };
         let keys = [
             to(AppProtocol::Http, "a.example.com", Carriage::Exchange),
@@ -101,9 +106,9 @@ mod tests {
 
     #[test]
     fn a_backend_that_speaks_tls_is_verified_under_the_requests_name() {
-        let dialer = Arc::new(Dialer);
+        let dialer = Dialers::default();
         let address = "10.0.0.1:443".parse().unwrap();
-        let peer = peer(address, AppProtocol::Https, "a.example.com", Carriage::Exchange, &Upstream::default(), &dialer);
+        let peer = peer(address, AppProtocol::Https, "a.example.com", Carriage::Exchange, Duration::from_secs(1), &dialer);
         assert_eq!(peer.sni(), "a.example.com");
         assert!(peer.verify_cert() && peer.verify_hostname());
     }

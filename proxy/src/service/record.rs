@@ -50,7 +50,7 @@ fn entry(session: &Session, ctx: &Ctx, status: Option<u16>, outcome: &Outcome) -
         route: ctx.route.clone(),
         cluster: ctx.cluster().cloned(),
         endpoint: ctx.current.as_ref().map(|current| current.candidate.address),
-        attempts: ctx.tries,
+        attempts: ctx.tries.made,
         reason: ctx.refused,
         country: ctx.country,
         user_agent: request.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned),

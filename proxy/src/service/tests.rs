@@ -9,7 +9,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
 use super::*;
+use crate::drain::{Phase, Tally};
 use crate::metrics::Metrics;
+use crate::sessions::Sessions;
 use crate::shared::Clock;
 
 fn proxy() -> Proxy {
@@ -21,13 +23,17 @@ fn proxy() -> Proxy {
     let shared = Shared {
         snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::empty(Arc::new(config)))),
         certificates,
+        sessions: Sessions::load(None).unwrap(),
         locate: Box::new(|_| None),
         metrics: Arc::new(Metrics::new(&"aws".parse().unwrap(), SystemTime::now())),
         access_log: None,
+        peers: Arc::default(),
         clock: Clock::start(),
-        drain: watch::channel(false).1,
+        phase: watch::channel(Phase::Serving).1,
+        gate: Arc::default(),
+        open: Tally::default(),
     };
-    Proxy { shared: Arc::new(shared), dialer: Arc::new(Dialer) }
+    Proxy { shared: Arc::new(shared), dialers: Dialers::default(), rates: RateLimits::default(), queues: Arc::default() }
 }
 
 async fn session(request: &str) -> Session {
@@ -48,7 +54,7 @@ async fn early(request: &str) -> Session {
 #[tokio::test]
 async fn no_keep_alive_is_endless() {
     let session = early("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
-    assert_eq!(session.get_keepalive(), Some(KEEP_ALIVE.as_secs()));
+    assert_eq!(session.get_keepalive(), Some(60));
 }
 
 #[tokio::test]
@@ -68,7 +74,7 @@ async fn silence_on_a_websocket_is_no_fault() {
     let mut session = session("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
     let mut ctx = proxy.new_ctx();
     proxy.early_request_filter(&mut session, &mut ctx).await.unwrap();
-    assert_eq!(session.get_read_timeout(), Some(CLIENT_STALL));
+    assert_eq!(session.get_read_timeout(), Some(Duration::from_mins(1)));
     let mut response = ResponseHeader::build(101, None).unwrap();
     proxy.upstream_response_filter(&mut session, &mut response, &mut ctx).await.unwrap();
     assert_eq!(session.get_read_timeout(), None);

@@ -29,11 +29,11 @@ struct Pod {
     page: Page,
 }
 
-/// Starts the pods of all clouds, whose manifests are in `folder`, in the first network that has room for them.
-pub(super) fn start(folder: &Path) -> anyhow::Result<(Network, Vec<Cloud>)> {
+/// Starts the pods of all clouds, whose manifests are in `folder`, in the first of the `networks` that has room for them.
+pub(super) fn start(folder: &Path, networks: impl IntoIterator<Item = Network>) -> anyhow::Result<(Network, Vec<Cloud>)> {
     let mut clouds = CLUSTERS.iter().map(|name| Cloud::read(name, &folder.join(name))).collect::<anyhow::Result<Vec<_>>>()?;
     let mut refused = None;
-    for network in Network::candidates(std::process::id()) {
+    for network in networks {
         let bound = clouds.iter().map(|cloud| cloud.bind(|pod| network.moved(pod))).collect::<io::Result<Vec<_>>>();
         match bound {
             Ok(sockets) => {
@@ -51,7 +51,7 @@ pub(super) fn start(folder: &Path) -> anyhow::Result<(Network, Vec<Cloud>)> {
         }
     }
     match refused {
-        Some(error) => Err(error).context("no network below 127.0.0.0/8 has room for the pods; end what listens on 0.0.0.0:8080"),
+        Some(error) => Err(error).context("no network has room for the pods; end what listens on 0.0.0.0:8080"),
         None => bail!("there is no network to try"),
     }
 }

@@ -4,7 +4,7 @@
 //! so that the binary alone can show what it does.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, ensure};
@@ -39,17 +39,30 @@ const MANIFESTS: &[(&str, &str)] = reference_fleet![
 
 const CONFIG: &str = include_str!("../../../../deploy/examples/reference-fleet/causeway.yaml");
 
+/// The first number of every pod's address in the files.
+const LOOPBACK: u8 = 127;
+
 /// The port of every pod in the files.
 const POD_PORT: u16 = 8080;
 
 /// The hosts of the Secret `devfest-tls`. The last one is no host of the fleet before the demo makes it one.
 const DEVFEST: [&str; 3] = ["devfest.example.com", WWW, NEW_HOST];
 
-/// Where the pods are: the second number of their addresses, and their port.
+/// Where the pods are: the first two numbers of their addresses, and their port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Network {
+    pub(super) first: u8,
     pub(super) number: u8,
     pub(super) port: u16,
+}
+
+/// From where edges read what a cluster holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// A folder of manifests.
+    Folders,
+    /// An API server.
+    Servers,
 }
 
 impl Network {
@@ -57,15 +70,22 @@ impl Network {
     /// on 0.0.0.0:8080, which takes the port on every network; then it is another port.
     pub(super) fn candidates(start: u32) -> impl Iterator<Item = Self> {
         let numbers = move || (0..254).map(move |i| (1 + (start % 254 + i) % 254) as u8);
-        [POD_PORT, 18080, 28080].into_iter().flat_map(move |port| numbers().map(move |number| Self { number, port }))
+        [POD_PORT, 18080, 28080]
+            .into_iter()
+            .flat_map(move |port| numbers().map(move |number| Self { first: LOOPBACK, number, port }))
+    }
+
+    /// In a network namespace of our own, where API servers take the pods' addresses for some of a real network.
+    pub(super) fn of_a_namespace() -> Self {
+        Self { first: 10, number: 64, port: POD_PORT }
     }
 
     /// Where a pod of the files is in this network.
     pub(super) fn moved(self, pod: SocketAddr) -> SocketAddr {
         match pod.ip() {
             IpAddr::V4(ip) => {
-                let [a, _, c, d] = ip.octets();
-                (Ipv4Addr::new(a, self.number, c, d), self.port).into()
+                let [_, _, c, d] = ip.octets();
+                (Ipv4Addr::new(self.first, self.number, c, d), self.port).into()
             }
             IpAddr::V6(_) => pod,
         }
@@ -82,7 +102,7 @@ impl Network {
     }
 
     fn prefix(self) -> String {
-        format!("127.{}.", self.number)
+        format!("{}.{}.", self.first, self.number)
     }
 }
 
@@ -138,7 +158,7 @@ impl Certificates {
 
 /// Writes what the clusters hold, as it is in the repository.
 pub(super) fn write_manifests(folder: &Path) -> anyhow::Result<()> {
-    write_moved(folder, Network { number: 0, port: POD_PORT })
+    write_moved(folder, Network { first: LOOPBACK, number: 0, port: POD_PORT })
 }
 
 /// Writes what the clusters hold, with the pods in another network.
@@ -159,8 +179,28 @@ pub(super) fn write_secrets(folder: &Path, certificates: &Certificates) -> anyho
 }
 
 /// Writes the configuration for one edge. All differ in their listeners only.
-pub(super) fn write_config(path: &Path, network: Network, ports: Ports) -> anyhow::Result<()> {
-    write(path, &ports.config(&network.config(CONFIG))?)
+pub(super) fn write_config(path: &Path, network: Network, ports: Ports, read: Read) -> anyhow::Result<()> {
+    let text = ports.config(&network.config(CONFIG))?;
+    match read {
+        Read::Folders => write(path, &text),
+        Read::Servers => write(path, &from_servers(&text)?),
+    }
+}
+
+/// The path of a cluster's kubeconfig, beside the configurations.
+pub(super) fn kubeconfig(folder: &Path, cluster: &str) -> PathBuf {
+    folder.join(format!("{cluster}.kubeconfig"))
+}
+
+/// The configuration with API servers in place of folders, and without what only loopback needs.
+fn from_servers(text: &str) -> anyhow::Result<String> {
+    let mut text = text.replace("    allowLoopbackEndpoints: true\n", "");
+    for cluster in CLUSTERS {
+        let folder = format!("manifests: ./{cluster}\n");
+        ensure!(text.matches(&folder).count() == 1, "the reference fleet's configuration has not one cluster with {folder}");
+        text = text.replace(&folder, &format!("kubeconfig: ./{cluster}.kubeconfig\n"));
+    }
+    Ok(text)
 }
 
 /// A file and the folder that it is in.

@@ -1,5 +1,6 @@
 //! What the demo shows, scene by scene: each asks the edges as clients do, and holds what it sees against `expect`.
 
+mod apply;
 mod failover;
 mod reload;
 
@@ -23,7 +24,11 @@ pub(super) async fn play(stage: &mut Stage, screen: &mut Screen) -> anyhow::Resu
     doors(stage, screen).await;
     explanation(stage, screen).await?;
     failover::play(stage, screen).await?;
-    Box::pin(reload::play(stage, screen)).await
+    if stage.servers.is_empty() {
+        Box::pin(reload::play(stage, screen)).await
+    } else {
+        Box::pin(apply::play(stage, screen)).await
+    }
 }
 
 /// Who serves whom, at which edge.

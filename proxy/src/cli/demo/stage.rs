@@ -10,8 +10,9 @@ use tempfile::TempDir;
 use super::backends::{self, Cloud};
 use super::client::Trust;
 use super::edges::{self, Edge};
-use super::fleet::{self, CLUSTERS, Certificates, Network, Ports};
+use super::fleet::{self, CLUSTERS, Certificates, Network, Ports, Read};
 use super::screen::Screen;
+use super::servers::{self, Server};
 
 /// Everything that runs. Dropping it ends it.
 pub(super) struct Stage {
@@ -20,6 +21,8 @@ pub(super) struct Stage {
     /// The certificate of the Secret `devfest-tls`, and of `bank-tls`.
     pub(super) devfest: Trust,
     pub(super) bank: Trust,
+    /// The clouds' API servers; none where folders stand for them.
+    pub(super) servers: Vec<Server>,
     folder: Folder,
 }
 
@@ -57,28 +60,40 @@ impl Folder {
 
 impl Stage {
     /// Starts everything, and waits for it.
-    pub(super) async fn start(port_base: Option<u16>, screen: &mut Screen) -> anyhow::Result<Self> {
+    pub(super) async fn start(port_base: Option<u16>, read: Read, screen: &mut Screen) -> anyhow::Result<Self> {
         edges::check_ports(port_base)?;
         screen.scene("The fleet");
         let folder = Folder::new()?;
         let (manifests, certificates) = (folder.manifests(), Certificates::make()?);
         fleet::write_manifests(&manifests)?;
-        let (network, clouds) = backends::start(&manifests)?;
+        let (network, clouds) = match read {
+            Read::Folders => backends::start(&manifests, Network::candidates(std::process::id()))?,
+            Read::Servers => backends::start(&manifests, [Network::of_a_namespace()])?,
+        };
         fleet::write_moved(&manifests, network)?;
         fleet::write_secrets(&manifests, &certificates)?;
         fleet::write(&folder.certificate(), &String::from_utf8_lossy(&certificates.devfest.cert))?;
         for (position, home) in (0..).zip(CLUSTERS) {
-            fleet::write_config(&folder.config(home), network, Ports::of(port_base, position))?;
+            fleet::write_config(&folder.config(home), network, Ports::of(port_base, position), read)?;
         }
         screen.line(&format!("files    {}", folder.path().display()));
         screen.line(&format!("pods     {}", pods(network, &clouds)));
+        let servers = match read {
+            Read::Folders => Vec::new(),
+            Read::Servers => servers::start(&manifests).await?,
+        };
+        if let Some(server) = servers.first() {
+            let each: Vec<_> = servers.iter().map(|server| format!("{} {}", server.cluster, server.address)).collect();
+            screen.line(&format!("servers  {}", each.join("   ")));
+            screen.aside(&format!("Kubernetes API: {}", server.what));
+        }
         let began = Instant::now();
         let edges = edges::start(folder.path(), |home| folder.config(home)).await?;
         let names: Vec<_> = edges.iter().map(|edge| format!("{} {}", edge.home, edge.https)).collect();
         screen.line(&format!("edges    {}", names.join("   ")));
         screen.aside(&format!("all three know all three clouds after {} ms", began.elapsed().as_millis()));
         let (devfest, bank) = (Trust::new(&certificates.devfest.cert)?, Trust::new(&certificates.bank.cert)?);
-        Ok(Self { edges, clouds, devfest, bank, folder })
+        Ok(Self { edges, clouds, devfest, bank, servers, folder })
     }
 
     pub(super) fn folder(&self) -> &Folder {
@@ -92,8 +107,9 @@ impl Stage {
 
     /// Ends everything in order; returns the folder if it shall stay.
     pub(super) async fn end(self, keep: bool) -> Option<PathBuf> {
-        let Self { edges, clouds, folder, .. } = self;
+        let Self { edges, clouds, servers, folder, .. } = self;
         edges::end(edges).await;
+        servers::end(servers).await;
         drop(clouds);
         keep.then(|| folder.temporary.keep())
     }
@@ -101,6 +117,7 @@ impl Stage {
 
 fn pods(network: Network, clouds: &[Cloud]) -> String {
     let networks = (1..).zip(CLUSTERS.iter().zip(clouds));
-    let each = networks.map(|(third, (name, cloud))| format!("{name} {} on 127.{}.{third}.*", cloud.pods(), network.number));
+    let each = networks
+        .map(|(third, (name, cloud))| format!("{name} {} on {}.{}.{third}.*", cloud.pods(), network.first, network.number));
     format!("{}, port {}", each.collect::<Vec<_>>().join("   "), network.port)
 }

@@ -1,11 +1,17 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
 use tokio::io::{DuplexStream, duplex};
 
 fn client_io(transport: DuplexStream) -> ClientIo<DuplexStream> {
     let address = "192.0.2.1:1".parse().unwrap();
-    ClientIo::new(transport, -1, Connection::new(address, address, address, None), HEAD_TIMEOUT)
+    ClientIo::new(transport, -1, Connection::new(address, address, address, None), IoLimits::default(), metrics())
+}
+
+fn metrics() -> Arc<Metrics> {
+    Arc::new(Metrics::new(&"aws".parse().unwrap(), std::time::SystemTime::UNIX_EPOCH))
 }
 
 /// Feeds one byte a second, so that no single read ever waits long.
@@ -76,9 +82,9 @@ async fn an_http2_preface_that_never_comes_is_not_waited_for() {
     let served = causeway_certs::Served { certificate, matched: causeway_certs::Match::Default, sni: None };
     let policy = causeway_core::policy::TlsPolicy::default();
     let address = "192.0.2.1:1".parse().unwrap();
-    let tls = super::super::connection::TlsFacts { served, policy, h2: true, version: "", cipher: "" };
+    let tls = super::super::connection::TlsFacts { served, policy, client: None, h2: true, version: "", cipher: "" };
     let (_theirs, ours) = duplex(64);
-    let mut io = ClientIo::new(ours, -1, Connection::new(address, address, address, Some(tls)), HEAD_TIMEOUT);
+    let mut io = ClientIo::new(ours, -1, Connection::new(address, address, address, Some(tls)), IoLimits::default(), metrics());
     assert_eq!(read_all(&mut io, 1).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
 }
 

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
+const TIMEOUT: Duration = Duration::from_secs(3);
+
 const V1: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n";
 
 fn v2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
@@ -90,24 +92,24 @@ fn only_named_senders_may_speak_for_others() {
 #[tokio::test]
 async fn what_follows_the_header_is_handed_on() {
     let bytes = [V1, b"hello"].concat();
-    let (header, rest) = read(&mut bytes.as_slice(), Expect::Header).await.unwrap();
+    let (header, rest) = read(&mut bytes.as_slice(), Expect::Header, TIMEOUT).await.unwrap();
     assert_eq!((header, &rest[..]), (Some(client()), &b"hello"[..]));
 }
 
 #[tokio::test]
 async fn an_optional_header_that_does_not_come_costs_no_byte() {
-    let (header, rest) = read(&mut &b"\x16\x03\x01hello"[..], Expect::Maybe).await.unwrap();
+    let (header, rest) = read(&mut &b"\x16\x03\x01hello"[..], Expect::Maybe, TIMEOUT).await.unwrap();
     assert_eq!((header, &rest[..]), (None, &b"\x16\x03\x01hello"[..]));
 }
 
 #[tokio::test]
 async fn a_required_header_that_does_not_come_is_refused() {
-    let refused = read(&mut &b"\x16\x03\x01"[..], Expect::Header).await;
+    let refused = read(&mut &b"\x16\x03\x01"[..], Expect::Header, TIMEOUT).await;
     assert!(matches!(refused, Err(ProxyProtocolError::Missing)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_stays_silent_is_not_waited_for() {
     let (mut ours, _theirs) = tokio::io::duplex(64);
-    assert!(matches!(read(&mut ours, Expect::Maybe).await, Err(ProxyProtocolError::Timeout)));
+    assert!(matches!(read(&mut ours, Expect::Maybe, TIMEOUT).await, Err(ProxyProtocolError::Timeout)));
 }

@@ -5,7 +5,7 @@ use causeway_core::cluster::ClusterState;
 
 use super::*;
 
-const ELSEWHERE: Network = Network { number: 77, port: 18080 };
+const ELSEWHERE: Network = Network { first: 127, number: 77, port: 18080 };
 
 fn load(folder: &Path) -> Vec<ClusterState> {
     CLUSTERS.iter().map(|name| causeway_discovery::load(&name.parse().unwrap(), &folder.join(name)).0).collect()
@@ -50,7 +50,7 @@ fn what_is_written_is_what_moved_addresses_say() {
 fn the_written_configuration_is_valid_and_listens_where_it_should() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("causeway.yaml");
-    write_config(&path, ELSEWHERE, Ports::of(Some(9000), 2)).unwrap();
+    write_config(&path, ELSEWHERE, Ports::of(Some(9000), 2), Read::Folders).unwrap();
     let config = causeway_config::load(&path).unwrap().config;
     let at = |port: u16| vec![SocketAddr::from(([127, 0, 0, 1], port))];
     assert_eq!(config.listen.https.bind, at(9002));
@@ -59,6 +59,19 @@ fn the_written_configuration_is_valid_and_listens_where_it_should() {
     assert_eq!(config.listen.admin, at(9032));
     let networks: Vec<_> = config.clusters.iter().flat_map(|c| c.pod_cidrs.iter().map(ToString::to_string)).collect();
     assert_eq!(networks, ["127.77.1.0/24", "127.77.2.0/24", "127.77.3.0/24"]);
+}
+
+#[test]
+fn the_written_configuration_reads_from_api_servers_where_it_should() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("causeway.yaml");
+    write_config(&path, Network::of_a_namespace(), Ports::default(), Read::Servers).unwrap();
+    for cluster in causeway_config::load(&path).unwrap().config.clusters {
+        let causeway_config::Source::ApiServer { kubeconfig: Some(read), .. } = &cluster.source else { panic!("{cluster:?}") };
+        assert_eq!(read.path, kubeconfig(folder.path(), cluster.id.as_str()));
+        assert!(!cluster.allow_loopback);
+        assert!(cluster.pod_cidrs[0].to_string().starts_with("10.64."), "{:?}", cluster.pod_cidrs);
+    }
 }
 
 #[test]

@@ -16,13 +16,13 @@ use super::super::stage::Stage;
 use super::super::traffic::Traffic;
 
 /// How long a change may take to reach every edge; a fifth of a second is usual.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// From one attempt to the next.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Requests at each edge before the change.
-const BEFORE: usize = 10;
+pub(super) const BEFORE: usize = 10;
 
 /// The file that is edited, and what is added to it.
 const FILE: &str = "azure/ingresses.yaml";
@@ -78,7 +78,7 @@ async fn change<T>(
 }
 
 /// Waits until an edge serves the new host with its certificate; each attempt is a client of its own.
-async fn appears(edge: SocketAddr, trust: &Trust) -> anyhow::Result<Connection> {
+pub(super) async fn appears(edge: SocketAddr, trust: &Trust) -> anyhow::Result<Connection> {
     loop {
         // Before, the edge shows its self-signed default, which nobody believes in.
         if let Ok(mut connection) = trust.connect(edge, NEW_HOST, Version::HTTP_11).await {
@@ -97,7 +97,7 @@ async fn appears(edge: SocketAddr, trust: &Trust) -> anyhow::Result<Connection> 
 }
 
 /// Waits until the host is unknown again, on a connection from when it was not.
-async fn disappears(connection: &mut Connection) -> anyhow::Result<()> {
+pub(super) async fn disappears(connection: &mut Connection) -> anyhow::Result<()> {
     loop {
         let answer = connection.ask(NEW_HOST, Client::Germany.address()).await?;
         match answer.status {
@@ -108,7 +108,7 @@ async fn disappears(connection: &mut Connection) -> anyhow::Result<()> {
     }
 }
 
-fn ingress() -> String {
+pub(super) fn ingress() -> String {
     format!(
         "apiVersion: networking.k8s.io/v1\n\
          kind: Ingress\n\

@@ -1,0 +1,92 @@
+//! The fleet's own certificates, read and read again: `fleet.tls` and `fleet.revoked`.
+//!
+//! Files that cannot be used change nothing: the trust in use serves on, and a diagnostic says what is wrong. An edge that
+//! never had any serves its own cluster and those it reaches directly.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use causeway_config::{ClusterId, Config, ConfigHash};
+use causeway_core::{ClusterPeers, Diagnostic, Severity};
+use tokio::sync::watch;
+
+use crate::metrics::{Certificate, CertificateSource, Metrics, Reload, ReloadResult};
+use crate::peer::Peers;
+use crate::peer::trust::{Trust, unix_time};
+
+pub(super) struct FleetFiles {
+    home: ClusterId,
+    peers: Arc<Peers>,
+    metrics: Arc<Metrics>,
+    /// Why the files that there are now are not in use: problem and remedy.
+    unusable: Option<(String, String)>,
+}
+
+impl FleetFiles {
+    pub(super) fn new(home: ClusterId, peers: Arc<Peers>, metrics: Arc<Metrics>) -> Self {
+        Self { home, peers, metrics, unusable: None }
+    }
+
+    /// Reads the files. Takes milliseconds, on the control plane's own thread.
+    pub(super) fn load(&mut self, config: &Config) {
+        match Trust::load(config) {
+            Ok(trust) => {
+                self.unusable = None;
+                if self.peers.trust.publish(trust) {
+                    self.metrics.reload(Reload::Fleet, ReloadResult::Ok);
+                    tracing::info!("the fleet's certificates are in use");
+                }
+            }
+            Err(error) => {
+                let new = Some((error.problem(), error.remedy().to_owned()));
+                if self.unusable != new {
+                    self.metrics.reload(Reload::Fleet, ReloadResult::Error);
+                    self.unusable = new;
+                }
+            }
+        }
+    }
+
+    pub(super) fn note_config(&self, hash: ConfigHash) {
+        self.peers.config_hash.store(Some(Arc::new(hash)));
+    }
+
+    /// Hears of it when something new is known of other edges.
+    pub(super) fn changes(&self) -> watch::Receiver<Arc<Vec<ClusterPeers>>> {
+        self.peers.known.subscribe()
+    }
+
+    /// What is known of other edges.
+    pub(super) fn peers(&self) -> Arc<Vec<ClusterPeers>> {
+        Arc::clone(&self.peers.known.borrow())
+    }
+
+    /// What is wrong with the fleet's certificates and with other edges.
+    pub(super) fn diagnostics(&self, config: &Config) -> Vec<Diagnostic> {
+        let mut all = self.peers.diagnostics.load().to_vec();
+        let tell = |problem: String, remedy: &str| Diagnostic {
+            severity: Severity::Error,
+            cluster: None,
+            object: "configuration".into(),
+            field: "fleet.tls".into(),
+            problem,
+            remedy: remedy.into(),
+        };
+        if let Some((problem, remedy)) = &self.unusable {
+            all.push(tell(format!("{problem}; what was in use before stays"), remedy));
+        }
+        let trust = self.peers.trust.load().filter(|_| config.fleet.tls.is_some());
+        if let Some(fault) = trust.and_then(|trust| trust.fleet.faults(&self.home, unix_time())) {
+            let problem = format!("other edges will not believe this one: {fault}");
+            all.push(tell(problem, "issue the certificate of this cluster with `causeway ca issue`, and put it here"));
+        }
+        all
+    }
+
+    pub(super) fn for_metrics(&self) -> Option<Certificate> {
+        let trust = self.peers.trust.load()?;
+        let not_after = Duration::from_secs(trust.fleet.validity().not_after.max(0).cast_unsigned());
+        let name = trust.fleet.name_of(&self.home).into();
+        Some(Certificate { name, source: CertificateSource::Fleet, not_after: SystemTime::UNIX_EPOCH + not_after })
+    }
+}

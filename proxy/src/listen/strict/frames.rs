@@ -1,0 +1,96 @@
+//! HTTP/2 frames by their headers alone (RFC 9113 section 4.1): how many of them cost a server work and bring it nothing.
+//!
+//! The engine bounds what such frames can make it remember, not how fast they come: PING and SETTINGS must each be answered.
+
+/// Counts frames.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    header: [u8; HEADER],
+    have: usize,
+    payload_left: usize,
+    preface: usize,
+}
+
+const HEADER: usize = 9;
+
+/// Bytes of the client's connection preface, before its first frame (RFC 9113 section 3.4).
+const PREFACE: usize = 24;
+
+const DATA: u8 = 0x0;
+const PRIORITY: u8 = 0x2;
+const RST_STREAM: u8 = 0x3;
+const SETTINGS: u8 = 0x4;
+const PING: u8 = 0x6;
+const ACK: u8 = 0x1;
+const END_STREAM: u8 = 0x1;
+
+impl Frames {
+    /// Takes the next bytes; how many control frames began in them.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> u32 {
+        let preface = bytes.len().min(PREFACE - self.preface);
+        self.preface += preface;
+        let mut rest = &bytes[preface..];
+        let mut count = 0;
+        while !rest.is_empty() {
+            let payload = self.payload_left.min(rest.len());
+            self.payload_left -= payload;
+            rest = &rest[payload..];
+            let taken = (HEADER - self.have).min(rest.len());
+            self.header[self.have..self.have + taken].copy_from_slice(&rest[..taken]);
+            self.have += taken;
+            rest = &rest[taken..];
+            if self.have == HEADER {
+                let [high, middle, low, kind, flags, ..] = self.header;
+                self.payload_left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+                self.have = 0;
+                count += u32::from(is_control(kind, flags, self.payload_left));
+            }
+        }
+        count
+    }
+}
+
+fn is_control(kind: u8, flags: u8, length: usize) -> bool {
+    match kind {
+        PRIORITY | RST_STREAM => true,
+        SETTINGS | PING => flags & ACK == 0,
+        DATA => length == 0 && flags & END_STREAM == 0,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
+        let mut bytes = vec![0, (payload >> 8) as u8, payload as u8, kind, flags, 0, 0, 0, 1];
+        bytes.resize(HEADER + payload, PING);
+        bytes
+    }
+
+    #[test]
+    fn control_frames_are_counted_however_the_bytes_are_cut() {
+        let mut all = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        for (kind, flags, payload) in [
+            (SETTINGS, 0, 0),
+            (SETTINGS, ACK, 0),
+            (1, 4, 300),
+            (PING, 0, 8),
+            (PING, ACK, 8),
+            (DATA, 0, 1000),
+            (DATA, 0, 0),
+            (DATA, END_STREAM, 0),
+            (RST_STREAM, 0, 4),
+            (PRIORITY, 0, 5),
+            (8, 0, 4),
+        ] {
+            all.extend(frame(kind, flags, payload));
+        }
+        assert_eq!(Frames::default().feed(&all), 5);
+        for cut in [1, 2, 7, 9, 100] {
+            let mut frames = Frames::default();
+            assert_eq!(all.chunks(cut).map(|part| frames.feed(part)).sum::<u32>(), 5, "{cut}");
+        }
+    }
+}

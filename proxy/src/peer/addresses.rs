@@ -1,0 +1,189 @@
+//! Where the edges of other clusters are: what the configuration says, resolved.
+//!
+//! Names are looked up by the system's resolver, which knows `/etc/hosts`, search domains and the cluster's DNS as everything
+//! else on the machine does. It does not tell how long an answer holds; so names are looked up again every half minute, which
+//! is as short as records that are meant to move have, and far longer than a look-up takes. When a look-up fails the
+//! addresses that were found last are kept: DNS makes things faster, and must never be needed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_config::{ClusterId, Config, ObjectName, Peers, Reach};
+use causeway_core::Snapshot;
+use causeway_core::cluster::Service;
+use causeway_core::link::InstanceId;
+use tokio::time::Instant;
+
+/// The port of peer listeners, where none is given.
+const PORT: u16 = 8444;
+
+/// How many addresses of a cluster are kept in touch with; each edge has its own selection, so that all are by somebody.
+pub const KEPT: usize = 8;
+
+/// How long what a name led to is used before it is looked up again.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// For one look-up.
+const LOOKUP: Duration = Duration::from_secs(5);
+
+/// The addresses of each remote cluster that is reached through its edges, or why there are none.
+pub type Found = BTreeMap<ClusterId, Result<BTreeSet<SocketAddr>, String>>;
+
+/// Finds addresses, and remembers names for a while.
+#[derive(Default)]
+pub struct Finder {
+    names: BTreeMap<String, (Instant, BTreeSet<SocketAddr>)>,
+    /// The names that were wanted this time.
+    asked: BTreeSet<String>,
+}
+
+impl Finder {
+    /// The addresses of now. Waits for name servers, each for a few seconds at most.
+    pub async fn find(&mut self, snapshot: &Snapshot, home: &ClusterId) -> Found {
+        let (config, mut found): (&Config, _) = (&snapshot.config, Found::new());
+        self.asked.clear();
+        for cluster in config.clusters.iter().filter(|c| c.id != *home && c.reach == Reach::Edge) {
+            let addresses = match &cluster.peers {
+                Some(Peers::Addresses(addresses)) => Ok(addresses.iter().copied().collect()),
+                Some(Peers::Dns(name)) => self.resolve(name).await,
+                Some(Peers::Service(name)) => self.balancers(snapshot.service(&cluster.id, name), name).await,
+                None => {
+                    Err("`peers` is missing, and this version does not read the addresses of nodes yet: give `service`, `dns` \
+                             or `addresses`"
+                        .into())
+                }
+            };
+            found.insert(cluster.id.clone(), addresses);
+        }
+        let asked = &self.asked;
+        self.names.retain(|name, _| asked.contains(name));
+        found
+    }
+
+    /// Where a Service's load balancers are, at the Service's first port.
+    async fn balancers(&mut self, service: Option<&Arc<Service>>, name: &ObjectName) -> Result<BTreeSet<SocketAddr>, String> {
+        let service = service.ok_or_else(|| format!("`peers.service` names {name}, which the cluster does not have so far"))?;
+        let port = service.ports.first().map_or(PORT, |port| port.port);
+        let mut found = BTreeSet::new();
+        let mut why = format!("Service {name} has no load balancer so far: its status names none");
+        for balancer in &service.balancers {
+            match balancer.parse::<IpAddr>() {
+                Ok(ip) => drop(found.insert(SocketAddr::new(ip, port))),
+                Err(_) => match self.resolve(&format!("{balancer}:{port}")).await {
+                    Ok(addresses) => found.extend(addresses),
+                    Err(error) => why = error,
+                },
+            }
+        }
+        if found.is_empty() { Err(why) } else { Ok(found) }
+    }
+
+    async fn resolve(&mut self, name: &str) -> Result<BTreeSet<SocketAddr>, String> {
+        self.asked.insert(name.into());
+        if let Some((until, addresses)) = self.names.get(name)
+            && Instant::now() < *until
+        {
+            return Ok(addresses.clone());
+        }
+        let target = if name.contains(':') { name.to_owned() } else { format!("{name}:{PORT}") };
+        let looked_up = tokio::time::timeout(LOOKUP, tokio::net::lookup_host(target)).await;
+        let result = match looked_up {
+            Ok(Ok(addresses)) => Ok(addresses.collect::<BTreeSet<_>>()),
+            Ok(Err(error)) => Err(format!("{name} cannot be resolved: {error}")),
+            Err(_) => Err(format!("{name} cannot be resolved: no answer within {} s", LOOKUP.as_secs())),
+        };
+        let known = self.names.get(name).map(|(_, addresses)| addresses.clone());
+        let addresses = match (result, known) {
+            (Ok(addresses), _) if !addresses.is_empty() => addresses,
+            (_, Some(known)) => known,
+            (Ok(_), None) => return Err(format!("{name} has no address")),
+            (Err(error), None) => return Err(error),
+        };
+        self.names.insert(name.into(), (Instant::now() + AGAIN, addresses.clone()));
+        Ok(addresses)
+    }
+}
+
+/// The addresses that this edge keeps in touch with: those of the highest weight under its own hash (rendezvous hashing,
+/// Thaler and Ravishankar 1998). A change of one address changes no other's place.
+pub fn kept(addresses: &BTreeSet<SocketAddr>, own: &InstanceId) -> Vec<SocketAddr> {
+    let weight = |address: &SocketAddr| {
+        let mut hasher = DefaultHasher::new();
+        (own, address).hash(&mut hasher);
+        hasher.finish()
+    };
+    let mut all: Vec<SocketAddr> = addresses.iter().copied().collect();
+    all.sort_by_key(|address| std::cmp::Reverse((weight(address), *address)));
+    all.truncate(KEPT);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::path::Path;
+
+    use causeway_config::Scope;
+    use causeway_core::cluster::{AppProtocol, ServicePort};
+
+    use super::*;
+
+    fn addresses(count: u8) -> BTreeSet<SocketAddr> {
+        (0..count).map(|n| SocketAddr::from(([10, 0, 0, n], 8444))).collect()
+    }
+
+    #[test]
+    fn of_many_edges_each_keeps_eight_and_all_are_kept_by_somebody() {
+        let all = addresses(40);
+        let mut by_somebody = BTreeSet::new();
+        for own in 0..60 {
+            let kept = kept(&all, &InstanceId::of(own));
+            assert_eq!(kept.len(), KEPT);
+            by_somebody.extend(kept);
+        }
+        assert_eq!(by_somebody, all);
+    }
+
+    #[test]
+    fn an_edge_more_moves_at_most_one_place() {
+        let (own, few) = (InstanceId::of(7), addresses(20));
+        let before: BTreeSet<_> = kept(&few, &own).into_iter().collect();
+        let after: BTreeSet<_> = kept(&addresses(21), &own).into_iter().collect();
+        assert!(before.difference(&after).count() <= 1);
+    }
+
+    #[tokio::test]
+    async fn a_services_load_balancers_are_found_by_address_and_by_name() {
+        let service = |balancers: &[&str]| {
+            let port = ServicePort { name: "peer".into(), port: 9444, protocol: AppProtocol::default() };
+            let balancers = balancers.iter().map(|balancer| Arc::from(*balancer)).collect();
+            Arc::new(Service { ports: vec![port], external_name: false, scope: Scope::Fleet, balancers })
+        };
+        let name = "causeway/peer".parse().unwrap();
+        let mut finder = Finder::default();
+        let found = finder.balancers(Some(&service(&["203.0.113.9", "localhost"])), &name).await.unwrap();
+        assert!(found.contains(&"203.0.113.9:9444".parse().unwrap()));
+        assert!(found.iter().any(|address| address.ip().is_loopback() && address.port() == 9444), "{found:?}");
+        let why = finder.balancers(Some(&service(&[])), &name).await.unwrap_err();
+        assert!(why.contains("has no load balancer so far"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn fixed_addresses_and_names_are_found_and_what_is_not_is_said() {
+        let text = b"clusters:\n  home: {}\n  a: {peers: {addresses: ['10.0.0.1:8444', '10.0.0.2:9']}}\n  b: {peers: {dns: localhost}}\n  \
+                     c: {}\n  d: {peers: {dns: 'nowhere.invalid:1'}}\n  e: {reach: direct, podCIDRs: [10.0.0.0/8]}\n  f: {peers: {service: causeway/peer}}\n";
+        let config = causeway_config::parse(text, Path::new("f")).unwrap().config;
+        let snapshot = Snapshot::empty(Arc::new(config));
+        let found = Finder::default().find(&snapshot, &"home".parse().unwrap()).await;
+        let of = |name: &str| found.get(&name.parse::<ClusterId>().unwrap());
+        assert_eq!(of("a").unwrap().as_ref().unwrap().len(), 2);
+        assert!(of("b").unwrap().as_ref().unwrap().iter().all(|a| a.ip().is_loopback() && a.port() == PORT));
+        assert!(of("c").unwrap().as_ref().unwrap_err().contains("`peers` is missing"));
+        assert!(of("d").unwrap().as_ref().unwrap_err().contains("nowhere.invalid:1"));
+        assert!(of("f").unwrap().as_ref().unwrap_err().contains("causeway/peer, which the cluster does not have so far"));
+        assert!(of("e").is_none() && of("home").is_none());
+    }
+}

@@ -1,0 +1,188 @@
+//! Lanes: connections to peer addresses that are kept, and who is at their end.
+//!
+//! The engine pools connections by address and group; a lane is one such pool, which holds one
+//! connection until more requests are on their way than it takes. Several lanes to an address let a load balancer spread
+//! them over its edges, and keep one lost packet from holding up everything.
+
+use std::collections::HashMap;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use async_trait::async_trait;
+use causeway_config::ClusterId;
+use causeway_core::link::InstanceId;
+use pingora::Result;
+use pingora::connectors::L4Connect;
+use pingora::http::ResponseHeader;
+use pingora::protocols::GetProxyDigest;
+use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
+use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::raw_connect::ProxyDigest;
+
+use crate::connect::connect;
+
+/// How many lanes there are to each address.
+pub const LANES: u8 = 4;
+
+/// A connection that is kept to one address.
+pub struct Lane {
+    /// The cluster whose edges are there.
+    pub cluster: ClusterId,
+    /// Where.
+    pub address: SocketAddr,
+    /// Which of the lanes there.
+    pub index: u8,
+    instance: ArcSwapOption<InstanceId>,
+    /// Why the last connection failed.
+    fault: Mutex<Option<String>>,
+    /// The sockets that were opened for it and may still be.
+    sockets: Mutex<Vec<Weak<TcpStream>>>,
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}#{}", self.cluster, self.address, self.index)
+    }
+}
+
+impl Lane {
+    /// A lane on which nobody has answered yet.
+    pub fn new(cluster: ClusterId, address: SocketAddr, index: u8) -> Arc<Self> {
+        Arc::new(Self {
+            cluster,
+            address,
+            index,
+            instance: ArcSwapOption::empty(),
+            fault: Mutex::default(),
+            sockets: Mutex::default(),
+        })
+    }
+
+    /// Who is at its end, as far as is known.
+    pub fn instance(&self) -> Option<Arc<InstanceId>> {
+        self.instance.load_full()
+    }
+
+    /// Notes who answered, or that nobody is known to any more. Whether that is new.
+    pub fn seen(&self, instance: Option<&InstanceId>) -> bool {
+        let new = self.instance.load().as_deref() != instance;
+        if new {
+            self.instance.store(instance.cloned().map(Arc::new));
+        }
+        new
+    }
+
+    /// Notes why it does not work, or that it does.
+    pub fn note_fault(&self, fault: Option<String>) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    /// Why it does not work.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends its connections, with every request on them.
+    pub fn cut(&self) {
+        for socket in self.sockets.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            if let Some(socket) = socket.upgrade() {
+                // One that has ended by itself needs no more.
+                let _ = socket.shutdown(Shutdown::Both);
+            }
+        }
+    }
+}
+
+/// Connects for a lane, which keeps a handle of the socket.
+#[derive(Debug)]
+pub struct LaneDialer {
+    /// The lane.
+    pub lane: Arc<Lane>,
+    /// Whether it is for an upgrade.
+    pub upgrade: bool,
+}
+
+/// The lane's handle of a socket; lives as long as the connection.
+#[derive(Debug)]
+struct Kept(#[expect(dead_code, reason = "it is there to be dropped with the connection")] Arc<TcpStream>);
+
+#[async_trait]
+impl L4Connect for LaneDialer {
+    async fn connect(&self, address: &EngineAddr) -> Result<Stream> {
+        let (mut stream, socket) = connect(address, self.upgrade).await?;
+        let socket = Arc::new(socket);
+        let mut sockets = self.lane.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.retain(|socket| socket.strong_count() > 0);
+        sockets.push(Arc::downgrade(&socket));
+        drop(sockets);
+        // Not as the handle of `dial`, by which one request's deadline would end the connection of all.
+        let response = Box::new(ResponseHeader::build(200, Some(0))?);
+        stream.set_proxy_digest(ProxyDigest::new(response, Some(Box::new(Kept(socket)))));
+        Ok(stream)
+    }
+}
+
+/// An edge's cluster is part of who it is: an id is only its own word.
+type ByEdge = HashMap<(ClusterId, InstanceId), Vec<Arc<Lane>>>;
+
+/// The lanes that are kept, by who is at their end.
+#[derive(Default)]
+pub struct Roster {
+    lanes: ArcSwap<Vec<Arc<Lane>>>,
+    by_edge: ArcSwap<ByEdge>,
+}
+
+impl Roster {
+    /// Replaces the lanes. Only the prober calls it.
+    pub fn keep(&self, lanes: Vec<Arc<Lane>>) {
+        self.lanes.store(Arc::new(lanes));
+        self.sort();
+    }
+
+    /// To be called when somebody else was seen at the end of a lane.
+    pub fn sort(&self) {
+        let mut by_edge = ByEdge::new();
+        for lane in self.lanes.load().iter() {
+            if let Some(instance) = lane.instance() {
+                let edge = (lane.cluster.clone(), (*instance).clone());
+                by_edge.entry(edge).or_default().push(Arc::clone(lane));
+            }
+        }
+        self.by_edge.store(Arc::new(by_edge));
+    }
+
+    /// One of the lanes that lead to an edge.
+    pub fn lane(&self, cluster: &ClusterId, instance: &InstanceId, random: usize) -> Option<Arc<Lane>> {
+        let by_edge = self.by_edge.load();
+        let lanes = by_edge.get(&(cluster.clone(), instance.clone()))?;
+        Some(Arc::clone(&lanes[random % lanes.len()]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_edge_is_found_by_every_lane_that_leads_to_it_and_by_none_that_no_longer_does() {
+        let lane = |index| Lane::new("azure".parse().unwrap(), "10.0.0.1:8444".parse().unwrap(), index);
+        let lanes: Vec<_> = (0..3).map(lane).collect();
+        let (one, other) = (InstanceId::of(1), InstanceId::of(2));
+        let roster = Roster::default();
+        assert!(lanes[0].seen(Some(&one)) && lanes[1].seen(Some(&one)) && !lanes[1].seen(Some(&one)));
+        roster.keep(lanes.clone());
+        let found = |instance: &InstanceId| -> Vec<Option<u8>> {
+            (0..2).map(|random| roster.lane(&"azure".parse().unwrap(), instance, random).map(|lane| lane.index)).collect()
+        };
+        assert_eq!(found(&one), [Some(0), Some(1)]);
+        assert_eq!(found(&other), [None, None]);
+        lanes[0].seen(Some(&other));
+        roster.sort();
+        assert_eq!((found(&one), found(&other)), (vec![Some(1); 2], vec![Some(0); 2]));
+        lanes[1].seen(None);
+        roster.sort();
+        assert_eq!(found(&one), [None, None]);
+    }
+}

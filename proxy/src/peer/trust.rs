@@ -1,0 +1,101 @@
+//! The fleet's certificates in use, replaced whole when a file or `fleet.revoked` changes.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwapOption;
+use causeway_certs::{CertError, FleetTrust, files};
+use causeway_config::Config;
+use pingora::protocols::tls::CaType;
+use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
+use rustls::pki_types::UnixTime;
+use rustls::{ClientConfig, ServerConfig};
+use tokio::sync::watch;
+
+/// HTTP/2 on the peer port, by ALPN.
+pub const H2: &[u8] = b"h2";
+/// HTTP/1.1 there, for upgrades.
+pub const H1: &[u8] = b"http/1.1";
+/// A client's TLS stream as it came, behind a line that says for whom it is.
+pub const RELAY: &[u8] = b"causeway-relay/1";
+
+/// What is used of the fleet's certificates.
+pub struct Trust {
+    /// Whom to take for an edge of the fleet.
+    pub fleet: Arc<FleetTrust>,
+    /// What answers on the peer port.
+    pub server: Arc<ServerConfig>,
+    /// What calls peer ports to relay a stream.
+    pub relay: Arc<ClientConfig>,
+    /// The authorities, as the engine takes them.
+    pub(crate) ca: Arc<CaType>,
+    /// The own certificate, as the engine takes it.
+    pub(crate) cert_key: Arc<CertKey>,
+    /// Tells connections apart that were made under another trust: the engine's pool does not by itself.
+    pub(crate) group: u64,
+}
+
+impl Trust {
+    /// Reads the files that a configuration names; `None` where it names none. Blocks on the disk.
+    pub fn load(config: &Config) -> Result<Option<Self>, CertError> {
+        Ok(files::load_fleet(&config.fleet)?.map(|fleet| Self::new(Arc::new(fleet))))
+    }
+
+    fn new(fleet: Arc<FleetTrust>) -> Self {
+        // Every certificate was parsed before: the engine would panic on one that cannot be.
+        let ca: Vec<WrappedX509> = fleet.authorities().iter().map(|der| WrappedX509::new(der.to_vec(), parse_x509)).collect();
+        let chain = fleet.chain().iter().map(|der| der.to_vec()).collect();
+        let mut hasher = DefaultHasher::new();
+        fleet.hash().hash(&mut hasher);
+        Self {
+            server: fleet.server(&[H2, H1, RELAY]),
+            relay: fleet.client(&[RELAY]),
+            ca: ca.into(),
+            cert_key: Arc::new(CertKey::new(chain, fleet.key().secret_der().to_vec())),
+            group: hasher.finish(),
+            fleet,
+        }
+    }
+}
+
+/// The trust in use, and word of its changes.
+pub struct TrustCell {
+    current: ArcSwapOption<Trust>,
+    changes: watch::Sender<u64>,
+}
+
+impl Default for TrustCell {
+    fn default() -> Self {
+        Self { current: ArcSwapOption::empty(), changes: watch::channel(0).0 }
+    }
+}
+
+impl TrustCell {
+    /// The trust of now; none where the fleet has no certificates, or none that can be used.
+    pub fn load(&self) -> Option<Arc<Trust>> {
+        self.current.load_full()
+    }
+
+    /// Replaces it. Whether it is another one.
+    pub fn publish(&self, trust: Option<Trust>) -> bool {
+        let before = self.current.load();
+        let same = before.as_ref().map(|t| t.fleet.hash()) == trust.as_ref().map(|t| t.fleet.hash());
+        drop(before);
+        if !same {
+            self.current.store(trust.map(Arc::new));
+            self.changes.send_modify(|changes| *changes += 1);
+        }
+        !same
+    }
+
+    /// Hears of every change from now on.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}
+
+/// The calendar's time, as certificates want it.
+pub fn unix_time() -> UnixTime {
+    UnixTime::since_unix_epoch(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}
