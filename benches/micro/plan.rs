@@ -4,6 +4,7 @@
 //! caches is decided by [`Traffic`].
 
 use causeway_benches::{NOW, Size, Traffic, World, location};
+use causeway_core::cell::Due;
 use causeway_core::{Location, RequestHead, Snapshot, plan};
 use divan::{Bencher, black_box};
 
@@ -43,7 +44,7 @@ fn and_first_candidate(bencher: Bencher<'_, '_>, case: (usize, Traffic)) {
     requests(bencher, case, |snapshot, head, seed| {
         let mut plan = plan(snapshot, head, Some(&germany), seed).expect("every host has a route");
         let candidate = plan.next(NOW).expect("every pool has endpoints");
-        drop(black_box(candidate.begin(NOW)));
+        drop(black_box(candidate.begin(Due::Answer, NOW)));
     });
 }
 

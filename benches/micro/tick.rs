@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use causeway_benches::{NOW, Size, World, host};
+use causeway_core::cell::Due;
 use causeway_core::{Nanos, RequestHead, Snapshot, plan, tick};
 use divan::Bencher;
 
@@ -37,7 +38,7 @@ fn all_touched(bencher: Bencher<'_, '_>) {
             for host in &hosts {
                 let mut plan = plan(&snapshot, RequestHead { host, path: "/" }, None, now.0).expect("every host has a route");
                 let candidate = plan.next(now).expect("every pool has endpoints");
-                candidate.begin(now).answered(200, now);
+                candidate.begin(Due::Answer, now).answered(200, now);
             }
             now
         })

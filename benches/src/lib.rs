@@ -99,7 +99,7 @@ impl World {
 
     /// Compiles after `previous`.
     pub fn compile(&self, previous: &Snapshot) -> (Snapshot, Vec<causeway_core::Diagnostic>) {
-        compile(&self.config, &self.edge, &self.states, previous)
+        compile(&self.config, &self.edge, &self.states, &[], previous)
     }
 
     /// The same fleet after one Service of one cluster got one endpoint more. Everything else is shared, as discovery's `reuse`
@@ -184,13 +184,14 @@ pub fn configuration(hosts: usize) -> String {
 fn state(cluster: usize, size: Size) -> ClusterState {
     let service = || {
         let port = ServicePort { name: "http".into(), port: 80, protocol: AppProtocol::Http };
-        Arc::new(Service { ports: vec![port], external_name: false, scope: Scope::Fleet })
+        Arc::new(Service { ports: vec![port], external_name: false, scope: Scope::Fleet, balancers: Vec::new() })
     };
     let copies = |n: &usize| (n + CLUSTERS.len() - cluster) % CLUSTERS.len() < size.copies;
     let objects = Objects {
         services: (0..size.services).map(|n| (service_name(n), service())).collect(),
         ingresses: (0..size.hosts).filter(copies).map(|n| (name(n, "web"), Arc::new(ingress(n, size)))).collect(),
         ingress_classes: BTreeMap::new(),
+        namespaces: BTreeMap::new(),
     };
     let endpoints = |n: usize| (0..size.endpoints).map(|e| endpoint(cluster, n * size.endpoints + e)).collect::<Vec<_>>();
     ClusterState {
