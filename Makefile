@@ -9,28 +9,75 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # For `make demo ARGS='--port-base 9000'`, and for the test runner: `make test ARGS=precedence`.
 ARGS ?=
 
-.PHONY: help setup demo test bench fmt fmt-check lint docs schema deny advisories check clean
+.PHONY: help setup demo test conformance manifests soak failover-wan handover bench bench-follow bench-compare failover-report instructions peers \
+	fmt fmt-check lint docs schema deny advisories check clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what building needs and a bare Debian with rustup lacks (cmake, clippy, rustfmt)
 	@.ci/need cargo cc cmake clippy rustfmt
 
-demo: setup ## Run three small clouds, their edges and their backends on this machine
-	cargo run --quiet --bin causeway -- demo $(ARGS)
+demo: setup ## Run three small clouds, their edges and their backends on this machine (ARGS=--kube: from API servers)
+	@if [[ ' $(ARGS) ' == *' --kube '* ]]; then \
+		.ci/need unshare ip; set -x; \
+		cargo build --quiet --package causeway --package causeway-test-apiserver; \
+		"$${CARGO_TARGET_DIR:-target}/debug/causeway" demo $(ARGS); \
+	else \
+		set -x; cargo run --quiet --bin causeway -- demo $(ARGS); \
+	fi
 
 # Doc tests go first, since nextest does not know them and a test run should close with its own count.
 test: setup ## Run every test (with cargo-nextest where it is installed, else with cargo test)
 	$(if $(ARGS),,cargo test --workspace --doc --quiet)
+	@.ci/need unshare ip
+	@rm -rf "$${CARGO_TARGET_DIR:-target}/tmp/servers"
 	@if command -v cargo-nextest >/dev/null; then \
 		set -x; cargo nextest run --workspace --no-fail-fast $(ARGS); \
 	else \
 		set -x; cargo test --workspace --lib --bins --tests --no-fail-fast $(ARGS); \
 	fi
+	@.ci/servers
+
+manifests: ## Hold everything below deploy/ against the OpenAPI schemas of Kubernetes
+	@.ci/need kubernetes-schemas
+	@target/tools/schemas/bin/python -W ignore tests/deploy/validate.py
+
+soak: setup ## Play the simulation of faults with a thousand seeds a scenario (an hour or two), and send a gibibyte through two edges
+	SIMULATION_SEEDS=1000 cargo test --package causeway-simulation $(ARGS)
+	cargo test --package causeway-tests --test peers -- --ignored --nocapture
+
+failover-wan: setup ## Break a cloud in six ways under mixed traffic over a slow network, and print what it cost (five minutes)
+	FAILOVER_WAN_TABLES=$(CURDIR)/target cargo test --package causeway-tests --test wan -- --ignored --nocapture --test-threads 1
+
+handover: setup ## Ten upgrades in a row under load, process by process (a minute)
+	cargo test --package causeway-tests --test handover -- --ignored --nocapture
+
+conformance: setup ## Run what third parties wrote against an edge: sslyze, h2load, grpcio (installs them)
+	@.ci/need h2load sslyze grpc-python
+	cargo test --package causeway-tests --test conformance -- --ignored --test-threads 1
 
 bench: setup ## Measure compile, plan and SNI lookup (optimised: the first build takes minutes)
 	cargo bench --package causeway-benches $(ARGS)
+
+peers:
+	@.ci/need nginx haproxy envoy traefik caddy wrk h2load openssl
+
+bench-compare: setup peers ## Measure Causeway beside nginx, HAProxy, Envoy, Traefik and Caddy; writes docs/performance.md
+	cargo build --release --package causeway --package causeway-bare-engine
+	PYTHONPATH=benches python3 -m peers.compare $(ARGS)
+
+failover-report: setup peers ## Give Causeway and its peers the same faults; writes docs/reliability.md
+	cargo build --release --package causeway
+	PYTHONPATH=benches python3 -m peers.failover $(ARGS)
+
+instructions: setup ## Count what a request costs in instructions; 5 % more than benches/instructions.json fails
+	@.ci/need nginx openssl valgrind
+	cargo build --release --package causeway
+	PYTHONPATH=benches python3 -m peers.instructions $(ARGS)
+
+bench-follow: setup ## Measure what following three API servers costs; ARGS='--seconds 60' for how long
+	cargo bench --package causeway-benches --bench follow -- $(ARGS)
 
 fmt: setup ## Format the code
 	cargo fmt --all
@@ -56,7 +103,7 @@ advisories: ## Ask the RustSec database about all dependencies (needs the networ
 	@.ci/need cargo cargo-deny
 	cargo deny --locked check advisories
 
-check: deny fmt-check lint docs test ## Everything that CI checks
+check: deny fmt-check manifests lint docs test ## Everything that CI checks
 
 clean: ## Remove all that was built, and the tools below target/
 	cargo clean

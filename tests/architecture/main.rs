@@ -14,7 +14,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("causeway-certs", &["causeway-config"]),
     ("causeway-discovery", &["causeway-config", "causeway-core"]),
     ("causeway", &["causeway-certs", "causeway-config", "causeway-core", "causeway-discovery"]),
-    ("causeway-tests", &["causeway", "causeway-certs", "causeway-config", "causeway-core", "causeway-discovery"]),
+    // It plays the other side, and so knows none of us.
+    ("causeway-test-apiserver", &[]),
+    ("causeway-simulation", &["causeway-config", "causeway-core"]),
+    (
+        "causeway-tests",
+        &["causeway", "causeway-certs", "causeway-config", "causeway-core", "causeway-discovery", "causeway-test-apiserver"],
+    ),
+    // What Causeway is measured against, and so nothing of ours.
+    ("causeway-bare-engine", &[]),
     ("causeway-benches", &["causeway", "causeway-certs", "causeway-config", "causeway-core", "causeway-discovery"]),
 ];
 

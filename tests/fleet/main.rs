@@ -3,8 +3,10 @@
 
 mod bad_input;
 mod certificates;
+mod drain;
 mod locations;
 mod reload;
+mod state;
 
 use causeway_tests::fleet::{Fleet, configuration, ingress, service};
 use causeway_tests::{Client, Origin};

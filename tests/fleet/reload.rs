@@ -102,6 +102,6 @@ async fn a_leaving_edge_lets_requests_finish() {
     let mut client = Client::h1(fleet.https(), WWW).await;
     client.send(format!("GET / HTTP/1.1\r\nHost: {WWW}\r\n\r\n")).await;
     origin.wait_for(1).await;
-    let (response, ()) = tokio::join!(client.receive(), fleet.stop());
+    let (response, ()) = tokio::join!(client.receive(), fleet.stop(causeway::app::Pace::AtOnce));
     assert_eq!((response.status(), response.text().as_str()), (200, "late"));
 }

@@ -55,7 +55,7 @@ enum Answer {
 pub(crate) fn render(case: &Case) -> String {
     let listeners = vec!["0.0.0.0:443".parse().expect("an address")];
     let edge = Edge { home: case.home.clone(), listeners, addresses: vec!["10.1.255.1".parse().expect("an address")] };
-    let (snapshot, diagnostics) = compile(&case.config, &edge, &case.states, &Snapshot::empty(case.config.clone()));
+    let (snapshot, diagnostics) = compile(&case.config, &edge, &case.states, &[], &Snapshot::empty(case.config.clone()));
     tick(&snapshot, NOW);
     let view = view(&snapshot, NOW);
     let outcome = Outcome {

@@ -103,7 +103,7 @@ async fn a_connection_that_is_told_to_drain_ends_with_its_next_response() {
     let edge = Edge::start(&World::new().serve(WWW, &[origin.address]), &[&[WWW]]);
     let mut client = Client::h1(edge.https, WWW).await;
     assert_eq!(client.get(WWW, "/").await.field("connection"), Some("keep-alive"));
-    edge.drain.send(true).unwrap();
+    edge.phase.send_replace(causeway::drain::Phase::Draining);
     // The flag travels through the connection's own task.
     let closed = soon("the connection to end", async {
         loop {

@@ -81,6 +81,7 @@ async fn what_is_too_large_is_431_or_414() {
     let large = client.request(&format!("GET / HTTP/1.1\r\nHost: {WWW}\r\nX-Large: {long}\r\n\r\n")).await;
     assert_eq!(large.status(), 431);
     let long = "x".repeat(20_000);
+    let mut client = Client::h1(edge.https, WWW).await;
     assert_eq!(client.request(&format!("GET /{long} HTTP/1.1\r\nHost: {WWW}\r\n\r\n")).await.status(), 414);
     assert!(origin.requests().is_empty());
 }

@@ -1,10 +1,16 @@
 //! Whole edges against real sockets: one binary, a module for each matter.
 #![allow(clippy::unwrap_used)]
 
+mod client_certificates;
 mod doors;
 mod forwarding;
 mod framing;
 mod hosts;
 mod http2;
+mod limits;
+mod paths;
 mod retries;
+mod sessions;
+mod smuggling;
+mod smuggling_h2;
 mod upgrades;

@@ -1,10 +1,11 @@
 //! What happens when a backend does not answer.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use causeway_core::cluster::AppProtocol;
-use causeway_tests::origin::nobody;
+use causeway_tests::origin::{Request, nobody};
 use causeway_tests::{Answer, Client, Edge, Origin, World};
 
 const WWW: &str = "www.example.com";
@@ -114,8 +115,9 @@ async fn a_pooled_connection_that_the_backend_closes_is_replaced() {
 #[tokio::test]
 async fn a_backend_that_never_answers_costs_its_time_and_then_504() {
     let origin = Origin::start(|_| Answer::Silence).await;
-    let world =
-        World::new().serve(WWW, &[origin.address]).with(|config| config.upstream.response_timeout = Duration::from_millis(50));
+    let world = World::new()
+        .serve(WWW, &[origin.address])
+        .with(|config| config.upstream.response_timeout = Some(Duration::from_millis(50)));
     let edge = Edge::start(&world, &[&[WWW]]);
     assert_eq!(Client::h1(edge.https, WWW).await.request(&post("/")).await.status(), 504);
     assert_eq!(origin.requests().len(), 1);
@@ -126,7 +128,7 @@ async fn a_silent_backend_is_given_up_for_one_that_answers() {
     let (silent, origin) = (Origin::start(|_| Answer::Silence).await, Origin::named("alive").await);
     let world = World::new()
         .serve(WWW, &[silent.address, origin.address])
-        .with(|config| config.upstream.response_timeout = Duration::from_millis(50));
+        .with(|config| config.upstream.response_timeout = Some(Duration::from_millis(50)));
     let edge = Edge::start(&world, &[&[WWW]]);
     for _ in 0..6 {
         assert_eq!(Client::h1(edge.https, WWW).await.get(WWW, "/").await.text(), "alive");
@@ -136,8 +138,9 @@ async fn a_silent_backend_is_given_up_for_one_that_answers() {
 #[tokio::test]
 async fn the_time_for_a_response_limits_its_header_only() {
     let origin = Origin::start(|_| Answer::Slow("200 OK", Duration::from_millis(300), "worth waiting for")).await;
-    let world =
-        World::new().serve(WWW, &[origin.address]).with(|config| config.upstream.response_timeout = Duration::from_millis(100));
+    let world = World::new()
+        .serve(WWW, &[origin.address])
+        .with(|config| config.upstream.response_timeout = Some(Duration::from_millis(100)));
     let edge = Edge::start(&world, &[&[WWW]]);
     let response = Client::h1(edge.https, WWW).await.get(WWW, "/").await;
     assert_eq!((response.status(), response.text().as_str()), (200, "worth waiting for"));
@@ -146,8 +149,9 @@ async fn the_time_for_a_response_limits_its_header_only() {
 #[tokio::test]
 async fn the_time_for_a_response_begins_when_the_request_is_sent() {
     let origin = Origin::named("hello").await;
-    let world =
-        World::new().serve(WWW, &[origin.address]).with(|config| config.upstream.response_timeout = Duration::from_millis(100));
+    let world = World::new()
+        .serve(WWW, &[origin.address])
+        .with(|config| config.upstream.response_timeout = Some(Duration::from_millis(100)));
     let edge = Edge::start(&world, &[&[WWW]]);
     let mut client = Client::h1(edge.https, WWW).await;
     client.send(format!("POST / HTTP/1.1\r\nHost: {WWW}\r\nContent-Length: 10\r\n\r\nhello")).await;
@@ -175,4 +179,121 @@ async fn nothing_stays_in_flight_when_a_client_leaves() {
         }
     })
     .await;
+}
+
+const OVERLOADED: &str = "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nX-Why: full\r\nContent-Length: 4\r\n\r\nbusy";
+
+async fn overloaded() -> Origin {
+    Origin::start(|_| Answer::Bytes(OVERLOADED.into())).await
+}
+
+#[tokio::test]
+async fn a_gateways_failure_is_tried_elsewhere_if_the_method_is_idempotent() {
+    let (busy, alive) = (overloaded().await, Origin::named("alive").await);
+    let edge = Edge::start(&World::new().serve(WWW, &[busy.address, alive.address]), &[&[WWW]]);
+    let mut client = Client::h1(edge.https, WWW).await;
+    for _ in 0..10 {
+        assert_eq!(client.get(WWW, "/").await.text(), "alive");
+    }
+    let put = format!("PUT /a HTTP/1.1\r\nHost: {WWW}\r\nContent-Length: 5\r\n\r\nhello");
+    for _ in 0..10 {
+        assert_eq!(client.request(&put).await.text(), "alive");
+    }
+    assert!(alive.requests().iter().filter(|request| request.line() == "PUT /a").all(|request| request.body == b"hello"));
+    assert_eq!(edge.metric("causeway_requests_in_flight").as_deref(), Some("0"));
+}
+
+#[tokio::test]
+async fn where_nobody_is_left_the_backends_own_answer_passes() {
+    let busy = overloaded().await;
+    let edge = Edge::start(&World::new().serve(WWW, &[busy.address]), &[&[WWW]]);
+    let mut client = Client::h1(edge.https, WWW).await;
+    let response = client.get(WWW, "/").await;
+    assert_eq!((response.status(), response.text().as_str()), (503, "busy"));
+    assert_eq!((response.field("retry-after"), response.field("x-why")), (Some("7"), Some("full")));
+}
+
+#[tokio::test]
+async fn a_post_that_met_an_overloaded_backend_is_told_so() {
+    let (one, two) = (overloaded().await, overloaded().await);
+    let edge = Edge::start(&World::new().serve(WWW, &[one.address, two.address]), &[&[WWW]]);
+    let response = Client::h1(edge.https, WWW).await.request(&post("/order")).await;
+    assert_eq!((response.status(), response.field("retry-after")), (503, Some("7")));
+    assert_eq!(one.requests().len() + two.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_long_to_be_kept_is_sent_once() {
+    let (one, two) = (overloaded().await, overloaded().await);
+    let edge = Edge::start(&World::new().serve(WWW, &[one.address, two.address]), &[&[WWW]]);
+    let body = "x".repeat(100 * 1024);
+    let put = format!("PUT / HTTP/1.1\r\nHost: {WWW}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    assert_eq!(Client::h1(edge.https, WWW).await.request(&put).await.status(), 503);
+    assert_eq!(one.requests().len() + two.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn retries_end_with_the_pools_budget() {
+    let (one, two) = (overloaded().await, overloaded().await);
+    let edge = Edge::start(&World::new().serve(WWW, &[one.address, two.address]), &[&[WWW]]);
+    let mut client = Client::h1(edge.https, WWW).await;
+    for _ in 0..110 {
+        assert_eq!(client.get(WWW, "/").await.status(), 503);
+    }
+    assert_eq!(edge.metric("causeway_retries_total{reason=\"status\"}").as_deref(), Some("100"));
+    assert_eq!(edge.metric("causeway_retries_denied_total").as_deref(), Some("10"));
+    assert_eq!(one.requests().len() + two.requests().len(), 210);
+}
+
+/// As many quick answers as it takes to know that a second is long.
+async fn learn(edge: &Edge) {
+    let mut client = Client::h1(edge.https, WWW).await;
+    for _ in 0..100 {
+        assert_eq!(client.get(WWW, "/").await.status(), 200);
+    }
+    edge.tick();
+}
+
+#[tokio::test]
+async fn a_backend_that_stalls_costs_an_idempotent_request_a_second_and_not_more() {
+    let stalled = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stalled);
+    let one = Origin::start(move |_| if flag.load(Ordering::Relaxed) { Answer::Silence } else { Answer::ok("one") }).await;
+    let two = Origin::named("two").await;
+    let world = World::new().route(WWW, "/", AppProtocol::Http, &[&[one.address], &[two.address]]);
+    let edge = Edge::start(&world, &[&[WWW]]);
+    learn(&edge).await;
+    stalled.store(true, Ordering::Relaxed);
+    let begun = Instant::now();
+    let response = Client::h1(edge.https, WWW).await.get(WWW, "/").await;
+    assert_eq!((response.status(), response.text().as_str()), (200, "two"));
+    assert!(begun.elapsed() >= Duration::from_millis(990), "it was waited for");
+    assert_eq!(edge.metric("causeway_retries_total{reason=\"timeout\"}").as_deref(), Some("1"));
+    assert_eq!(edge.metric("causeway_tries_total{step=\"next_cluster\"}").as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn where_nothing_else_could_be_tried_a_slow_answer_is_waited_for() {
+    let slow = |request: &Request| match request.line() {
+        "GET /slow" => Answer::Late(Duration::from_millis(1300), "slow"),
+        _ => Answer::ok("quick"),
+    };
+    let origin = Origin::start(slow).await;
+    let edge = Edge::start(&World::new().serve(WWW, &[origin.address]), &[&[WWW]]);
+    learn(&edge).await;
+    assert_eq!(Client::h1(edge.https, WWW).await.get(WWW, "/slow").await.text(), "slow");
+}
+
+#[tokio::test]
+async fn all_tries_together_end_with_the_time_for_the_request() {
+    let silent = || Origin::start(|_| Answer::Silence);
+    let (one, two, three) = (silent().await, silent().await, silent().await);
+    let world = World::new().serve(WWW, &[one.address, two.address, three.address]).with(|config| {
+        config.upstream.response_timeout = Some(Duration::from_millis(800));
+        config.upstream.request_timeout = Some(Duration::from_millis(1200));
+    });
+    let edge = Edge::start(&world, &[&[WWW]]);
+    assert_eq!(Client::h1(edge.https, WWW).await.get(WWW, "/").await.status(), 504);
+    let tried = one.requests().len() + two.requests().len() + three.requests().len();
+    assert_eq!(tried, 2, "the third has no time left");
 }

@@ -52,3 +52,21 @@ async fn an_upgraded_connection_keeps_no_snapshot_alive() {
     assert_eq!(client.read(10).await, b"still here");
     assert!(before.upgrade().is_none() && pool.upgrade().is_none());
 }
+
+/// The engine would cut it when its read timeout is over; here that is the body's idle timeout, which is waited out.
+#[tokio::test]
+async fn a_silent_websocket_is_not_cut() {
+    let origin = Origin::start(|_| Answer::Echo).await;
+    let idle = std::time::Duration::from_millis(200);
+    let world = World::new().serve(WWW, &[origin.address]).with(|config| {
+        config.limits.body_idle_timeout = idle;
+        config.limits.idle_timeout = idle;
+        config.limits.request_header_timeout = idle;
+    });
+    let edge = Edge::start(&world, &[&[WWW]]);
+    let mut client = Client::h1(edge.https, WWW).await;
+    assert_eq!(client.request(&upgrade("/chat")).await.status(), 101);
+    tokio::time::sleep(idle * 6).await;
+    client.send("still here").await;
+    assert_eq!(client.read(10).await, b"still here");
+}

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::soon;
+use crate::{PATIENCE, soon};
 
 /// A TLS connection to an edge.
 #[derive(Debug)]
@@ -70,17 +71,31 @@ impl Client {
     /// # Panics
     /// On a name that is none.
     pub async fn over(stream: TcpStream, sni: Option<&str>, alpn: &str) -> std::io::Result<Self> {
-        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider has them")
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody))
-            .with_no_client_auth();
+        let mut config = anybody().with_no_client_auth();
         config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
         config.enable_sni = sni.is_some();
-        let name = ServerName::try_from(sni.unwrap_or("nobody.invalid").to_owned()).expect("a host name");
-        let stream = soon("the handshake", TlsConnector::from(Arc::new(config)).connect(name, stream)).await?;
+        Self::with_config(stream, sni.unwrap_or("nobody.invalid"), config).await
+    }
+
+    async fn with_config(stream: TcpStream, name: &str, config: ClientConfig) -> std::io::Result<Self> {
+        let name = ServerName::try_from(name.to_owned()).expect("a host name");
+        let stream = in_time(TlsConnector::from(Arc::new(config)).connect(name, stream)).await?;
         Ok(Self { stream, buffer: Vec::new() })
+    }
+
+    /// As [`Client::try_connect`], with a certificate of the client's own, PEM.
+    ///
+    /// # Errors
+    /// Where the edge refuses the handshake.
+    ///
+    /// # Panics
+    /// On a certificate that is none.
+    pub async fn with_certificate(edge: SocketAddr, sni: &str, cert: &str, key: &str) -> std::io::Result<Self> {
+        let chain = vec![CertificateDer::from_pem_slice(cert.as_bytes()).expect("a certificate")];
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+        let mut config = anybody().with_client_auth_cert(chain, key).expect("the key is the certificate's");
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self::with_config(TcpStream::connect(edge).await?, sni, config).await
     }
 
     /// A connection for HTTP/1.1.
@@ -111,6 +126,16 @@ impl Client {
     /// A GET without a body.
     pub async fn get(&mut self, host: &str, path: &str) -> Received {
         self.request(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await
+    }
+
+    /// As [`Client::request`].
+    ///
+    /// # Errors
+    /// Where the edge does not answer.
+    pub async fn try_request(&mut self, text: &str) -> std::io::Result<Received> {
+        self.stream.write_all(text.as_bytes()).await?;
+        self.stream.flush().await?;
+        in_time(self.read_response()).await
     }
 
     /// Sends a request and reads its response.
@@ -190,15 +215,43 @@ impl Client {
     }
 }
 
+/// Bounds what may fail, and so may take too long.
+async fn in_time<T>(future: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+}
+
 /// A connection for HTTP/2.
 ///
 /// # Panics
 /// Where the edge refuses it.
 pub async fn h2(edge: SocketAddr, sni: &str) -> h2::client::SendRequest<Bytes> {
-    let client = Client::try_connect(edge, Some(sni), "h2").await.expect("the edge takes the connection");
-    let (send, connection) = soon("the preface", h2::client::handshake(client.stream)).await.expect("it speaks HTTP/2");
+    h2_over(Client::try_connect(edge, Some(sni), "h2").await.expect("the edge takes the connection")).await
+}
+
+/// HTTP/2 over a connection that agreed on it.
+///
+/// # Panics
+/// Where the edge does not speak it.
+pub async fn h2_over(client: Client) -> h2::client::SendRequest<Bytes> {
+    soon("the preface", try_h2_over(client)).await.expect("it speaks HTTP/2")
+}
+
+/// As [`h2_over`].
+///
+/// # Errors
+/// Where the edge does not speak it, or is gone.
+pub async fn try_h2_over(client: Client) -> Result<h2::client::SendRequest<Bytes>, h2::Error> {
+    let (send, connection) = h2::client::handshake(client.stream).await?;
     tokio::spawn(connection);
-    soon("readiness", send.ready()).await.expect("it takes requests")
+    send.ready().await
+}
+
+fn anybody() -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has them")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody))
 }
 
 /// Takes any certificate: tests look at which one it was, not at who signed it.

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use causeway::drain::{Phase, Tally};
 use causeway::listen::ClientDoor;
 use causeway::metrics::Metrics;
 use causeway::redirect::Redirect;
 use causeway::service::engine;
+use causeway::sessions::Sessions;
 use causeway::shared::{Clock, Shared};
 use causeway_certs::{
-    Allowed, CertCell, CertIndex, CertPublisher, Certificate, DefaultOffer, Offer, ServerTls, default_certificate,
+    Allowed, CertCell, CertIndex, CertPublisher, Certificate, DefaultOffer, Offer, PemPair, ServerTls, default_certificate,
     process_tickets, self_signed,
 };
-use causeway_core::Snapshot;
+use causeway_core::{Snapshot, tick};
 use tokio::sync::watch;
 
 use crate::world::{CLUSTERS, World};
@@ -29,8 +31,10 @@ pub struct Edge {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// What it counts.
     pub metrics: Arc<Metrics>,
-    /// Tells connections to end, by `true`.
-    pub drain: watch::Sender<bool>,
+    /// The time that its data plane goes by.
+    pub clock: Clock,
+    /// Tells connections to end.
+    pub phase: watch::Sender<Phase>,
     /// Stops the listeners, by `true`.
     pub stop: watch::Sender<bool>,
     _certificates: CertPublisher,
@@ -42,21 +46,35 @@ impl Edge {
     /// # Panics
     /// Where loopback has no port left.
     pub fn start(world: &World, certificates: &[&[&str]]) -> Self {
+        let pair = |names: &&[&str]| self_signed(names, unix_now()).expect("these are names");
+        Self::serving(world, &certificates.iter().map(pair).collect::<Vec<_>>())
+    }
+
+    /// As [`Edge::start`], with these certificates.
+    ///
+    /// # Panics
+    /// Where loopback has no port left.
+    pub fn serving(world: &World, certificates: &[PemPair]) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let home = CLUSTERS[0].parse().expect("a cluster's name");
         let metrics = Arc::new(Metrics::new(&home, SystemTime::now()));
         let snapshot = Arc::new(ArcSwap::from_pointee(world.snapshot()));
         let (publisher, certificates) = CertCell::new(index(certificates));
-        let (drain, draining) = watch::channel(false);
+        let (phase, watched) = watch::channel(Phase::Serving);
         let (stop, stopped) = watch::channel(false);
+        let clock = Clock::start();
         let shared = Arc::new(Shared {
             snapshot: Arc::clone(&snapshot),
             certificates,
+            sessions: Sessions::load(None).expect("there is randomness"),
             locate: Box::new(|_| None),
             metrics: Arc::clone(&metrics),
             access_log: None,
-            clock: Clock::start(),
-            drain: draining,
+            peers: Arc::default(),
+            clock,
+            phase: watched,
+            gate: Arc::default(),
+            open: Tally::default(),
         });
         let listen = &world.config.listen;
         let https = ClientDoor::https(&listen.https, Arc::clone(&shared), engine(Arc::clone(&shared)));
@@ -64,17 +82,23 @@ impl Edge {
         let tls_address = socket.local_addr().expect("it is bound");
         https.open(socket, stopped.clone());
         let plain = listen.http.as_ref().expect("worlds have it");
-        let redirect = Redirect { https_port: tls_address.port(), metrics: Arc::clone(&metrics) };
+        let redirect =
+            Redirect { https_port: tls_address.port(), metrics: Arc::clone(&metrics), limits: world.config.limits.clone() };
         let http = ClientDoor::http(plain, shared, Arc::new(redirect));
         let socket = http.bind(&plain.bind).expect("loopback has ports").remove(0);
         let plain_address = socket.local_addr().expect("it is bound");
         http.open(socket, stopped);
-        Self { https: tls_address, http: plain_address, snapshot, metrics, drain, stop, _certificates: publisher }
+        Self { https: tls_address, http: plain_address, snapshot, metrics, clock, phase, stop, _certificates: publisher }
     }
 
     /// Serves another world from now on.
     pub fn publish(&self, world: &World) {
         self.snapshot.store(Arc::new(world.snapshot()));
+    }
+
+    /// What happens ten times a second while an edge runs.
+    pub fn tick(&self) {
+        tick(&self.snapshot.load(), self.clock.now());
     }
 
     /// A line of the metrics: the value of a series, by its name and labels as they stand there.
@@ -84,14 +108,17 @@ impl Edge {
     }
 }
 
-fn index(certificates: &[&[&str]]) -> CertIndex {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs().cast_signed();
+fn unix_now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs().cast_signed()
+}
+
+fn index(certificates: &[PemPair]) -> CertIndex {
+    let now = unix_now();
     let tls = ServerTls::new(process_tickets().expect("there is randomness"));
-    let offer = |names: &&[&str]| {
-        let pair = self_signed(names, now).expect("these are names");
+    let offer = |(at, pair): (usize, &PemPair)| {
         let certificate = Certificate::from_pem(&pair.cert, &pair.key, &tls);
         Offer {
-            source: names.join(" "),
+            source: format!("certificate {at}"),
             rank: 0,
             hosts: Allowed::Any,
             except: Vec::new(),
@@ -100,5 +127,5 @@ fn index(certificates: &[&[&str]]) -> CertIndex {
     };
     let default = default_certificate(&tls, now).expect("it can be made");
     let default = DefaultOffer { source: "default".into(), certificate: Arc::new(default) };
-    CertIndex::build(certificates.iter().map(offer).collect(), default, now).0
+    CertIndex::build(certificates.iter().enumerate().map(offer).collect(), default, now).0
 }

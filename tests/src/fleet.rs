@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use causeway::app::{App, Options};
+use causeway::app::{App, Options, Pace};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -98,9 +98,9 @@ impl Fleet {
         &self.app
     }
 
-    /// Ends the edge as SIGINT does: nobody new, and those there are may finish.
-    pub async fn stop(self) {
-        self.app.stop(Duration::ZERO).await;
+    /// Ends the edge, as SIGTERM does or SIGINT.
+    pub async fn stop(self, pace: Pace) {
+        self.app.stop(pace).await;
     }
 
     /// The path of one of its files.
@@ -131,15 +131,7 @@ impl Fleet {
     /// # Panics
     /// Where it does not answer.
     pub async fn admin(&self, path: &str) -> String {
-        let asked = async {
-            let mut stream = TcpStream::connect(self.app.addresses().admin[0]).await?;
-            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()).await?;
-            let mut text = Vec::new();
-            stream.read_to_end(&mut text).await?;
-            std::io::Result::Ok(String::from_utf8_lossy(&text).into_owned())
-        };
-        let answer = soon("the admin port", asked).await.expect("it answers");
-        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+        ask(self.app.addresses().admin[0], path).await
     }
 
     /// The value of a metric, by its name and labels as they stand there; 0 where it is not.
@@ -179,6 +171,22 @@ impl Fleet {
         };
         soon(series, reached).await;
     }
+}
+
+/// What an admin port says.
+///
+/// # Panics
+/// Where it does not answer.
+pub async fn ask(admin: SocketAddr, path: &str) -> String {
+    let asked = async {
+        let mut stream = TcpStream::connect(admin).await?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).await?;
+        std::io::Result::Ok(String::from_utf8_lossy(&text).into_owned())
+    };
+    let answer = soon("the admin port", asked).await.expect("it answers");
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
 }
 
 /// Waits until `look` is content.

@@ -3,17 +3,24 @@
 //! Everything listens on ports that the kernel chooses, and nothing sleeps: an origin says what reached it, a client what
 //! came back.
 
+pub mod backend;
 pub mod client;
 pub mod edge;
 pub mod fleet;
 pub mod h2c;
 pub mod origin;
+pub mod peered;
+pub mod process;
+pub mod raw_h2;
+pub mod traffic;
+pub mod wan;
 pub mod world;
 
 pub use client::Client;
 pub use edge::Edge;
 pub use h2c::H2cOrigin;
 pub use origin::{Answer, Origin};
+pub use peered::Peered;
 pub use world::World;
 
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! A backend that speaks HTTP/1.1 by hand, and keeps every byte that reached it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub struct Origin {
 
 #[derive(Debug, Default)]
 struct Seen {
+    connections: AtomicUsize,
     requests: Mutex<Vec<Request>>,
     news: Notify,
 }
@@ -45,6 +47,8 @@ pub enum Answer {
     Last(Vec<u8>),
     /// A status at once, and after a pause the body.
     Slow(&'static str, Duration, &'static str),
+    /// After a pause, 200 with a body.
+    Late(Duration, &'static str),
     /// Nothing, for ever.
     Silence,
     /// 101 after `head`, then everything comes back as it came.
@@ -90,7 +94,15 @@ impl Origin {
     /// # Panics
     /// Where loopback has no port left.
     pub async fn start(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), answer).await
+    }
+
+    /// As [`start`](Self::start), at another address of this machine.
+    ///
+    /// # Panics
+    /// Where it is none of this machine's.
+    pub async fn start_at(at: IpAddr, answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((at, 0)).await.expect("the address is this machine's and has ports");
         let address = listener.local_addr().expect("it is bound");
         let seen = Arc::new(Seen::default());
         let answer = Arc::new(answer);
@@ -101,6 +113,8 @@ impl Origin {
             for connection in 0.. {
                 let Ok((stream, _)) = listener.accept().await else { return };
                 let (answer, seen) = (Arc::clone(&answer), Arc::clone(&shared));
+                seen.connections.fetch_add(1, Ordering::Relaxed);
+                seen.news.notify_waiters();
                 connections.spawn(async move { serve(stream, connection, &*answer, &seen).await });
             }
         });
@@ -118,6 +132,17 @@ impl Origin {
     /// Where the origin itself has panicked.
     pub fn requests(&self) -> Vec<Request> {
         self.seen.requests.lock().expect("the origin lives").clone()
+    }
+
+    /// Waits until somebody has connected.
+    pub async fn connected(&self) {
+        loop {
+            let news = self.seen.news.notified();
+            if self.seen.connections.load(Ordering::Relaxed) > 0 {
+                return;
+            }
+            news.await;
+        }
     }
 
     /// Waits until so many requests have come.
@@ -157,10 +182,15 @@ async fn serve(mut stream: TcpStream, connection: usize, answer: &(dyn Fn(&Reque
         let written = match &answer {
             Answer::Bytes(bytes) | Answer::Last(bytes) => stream.write_all(bytes).await,
             Answer::Slow(status, pause, body) => slow(&mut stream, status, *pause, body).await,
+            Answer::Late(pause, body) => {
+                tokio::time::sleep(*pause).await;
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                stream.write_all(head.as_bytes()).await
+            }
             Answer::Silence => std::future::pending().await,
             Answer::Echo => echo(&mut stream, &buffer).await,
         };
-        if written.is_err() || !matches!(answer, Answer::Bytes(_) | Answer::Slow(..)) {
+        if written.is_err() || !matches!(answer, Answer::Bytes(_) | Answer::Slow(..) | Answer::Late(..)) {
             return;
         }
     }

@@ -38,7 +38,7 @@ impl World {
             forwarded_for: Vec::new(),
         };
         let config = Config {
-            fleet: config::Fleet { name: "test".into(), tls: None },
+            fleet: config::Fleet { name: "test".into(), tls: None, revoked: Vec::new(), secret: None },
             listen: config::Listen {
                 http: Some(listener()),
                 https: listener(),
@@ -53,9 +53,13 @@ impl World {
             ingress_classes: vec!["causeway".into()],
             sameness: config::Sameness::default(),
             tls: config::Tls::default(),
+            limits: config::Limits::default(),
             upstream: config::Upstream::default(),
             responses: config::Responses::default(),
             access_log: config::AccessLog::default(),
+            drain: config::Drain::default(),
+            handover: None,
+            state_dir: None,
         };
         let synced = |name: &&str| ClusterState {
             freshness: Freshness::Synced,
@@ -88,6 +92,7 @@ impl World {
         let service = Arc::new(Service {
             ports: vec![ServicePort { name: "web".into(), port: 80, protocol }],
             external_name: false,
+            balancers: Vec::new(),
             scope: Scope::Fleet,
         });
         for (state, endpoints) in self.states.iter_mut().zip(endpoints) {
@@ -123,7 +128,7 @@ impl World {
             listeners: Vec::new(),
             addresses: Vec::new(),
         };
-        let (snapshot, _) = compile(&config, &edge, &self.states, &Snapshot::empty(Arc::clone(&config)));
+        let (snapshot, _) = compile(&config, &edge, &self.states, &[], &Snapshot::empty(Arc::clone(&config)));
         tick(&snapshot, Nanos(0));
         snapshot
     }

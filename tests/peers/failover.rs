@@ -1,0 +1,67 @@
+//! Edges and pods that go away, and come back.
+
+use causeway_tests::fleet::{service, until};
+use causeway_tests::origin::nobody;
+use causeway_tests::{Answer, Client, Origin, Peered};
+
+use super::{AWS, AZURE, WWW, shop};
+
+/// The status of a request at the edge in aws, and the cluster that served.
+async fn ask(fleet: &Peered, request: &str) -> (u16, String) {
+    let mut client = Client::h1(fleet.https(AWS), WWW).await;
+    let response = client.request(&format!("{request} HTTP/1.1\r\nHost: {WWW}\r\nContent-Length: 0\r\n\r\n")).await;
+    (response.status(), response.field("causeway-served-by").unwrap_or("nobody").to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_whose_edges_are_gone_is_served_by_the_next_and_comes_back() {
+    let [azure, google] = [Origin::named("azure").await, Origin::named("google").await];
+    let mut fleet = shop([None, Some(&azure), Some(&google)], "geo: {prefer: {default: [azure]}}\n").await;
+    let prefer = "geo: {prefer: {default: [azure, google]}, networks: {127.0.0.0/8: US}}\n";
+    fleet.configure(prefer);
+    until("azure", async || ask(&fleet, "GET /").await == (200, "azure".to_owned())).await;
+    fleet.kill(AZURE);
+    // From the first request on: a connection that breaks is tried elsewhere before anybody has found out why.
+    for _ in 0..20 {
+        assert_eq!(ask(&fleet, "GET /").await, (200, "google".to_owned()));
+    }
+    fleet.until_metric(AWS, "causeway_peer_links{cluster=\"azure\",state=\"down\"}", 1.0).await;
+    // Google sees it too: two clusters agree.
+    fleet.until_metric(AWS, "causeway_cluster_verdict{cluster=\"azure\",verdict=\"cloud_dead\"}", 1.0).await;
+    assert!(fleet.admin(AWS, "/diagnostics").await.contains("no edge of azure answers"));
+    assert_eq!(ask(&fleet, "POST /").await, (200, "google".to_owned()));
+    fleet.restart(AZURE).await;
+    fleet.configure(prefer);
+    until("azure again", async || ask(&fleet, "GET /").await == (200, "azure".to_owned())).await;
+    fleet.until_metric(AWS, "causeway_cluster_verdict{cluster=\"azure\",verdict=\"alive\"}", 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_reached_no_pod_is_tried_in_another_cluster_whatever_its_method() {
+    let google = Origin::named("google").await;
+    let fleet =
+        shop([None, None, Some(&google)], "geo: {prefer: {default: [azure, google]}, networks: {127.0.0.0/8: US}}\n").await;
+    fleet.write("azure/web.yaml", service("shop/web", &[nobody().await]));
+    fleet.until_admin_says(AWS, "/snapshot", "\"ready\": 1").await;
+    for _ in 0..3 {
+        assert_eq!(ask(&fleet, "POST /").await, (200, "google".to_owned()));
+    }
+    assert_eq!(google.requests().len(), 3, "each came once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pods_that_come_and_go_are_counted_by_the_edge_that_sees_them() {
+    let azure = Origin::start(|_| Answer::ok("azure")).await;
+    let fleet = shop([None, Some(&azure), None], "").await;
+    let behind = async |count: usize| {
+        let text = fleet.admin(AWS, "/snapshot").await;
+        let view: serde_json::Value = serde_json::from_str(&text).unwrap();
+        view["pools"]["shop/web:80"]["clusters"]["azure"]["behind"]["ready"] == count
+    };
+    until("one", async || behind(1).await).await;
+    let more = Origin::named("azure").await;
+    fleet.write("azure/web.yaml", service("shop/web", &[azure.address, more.address]));
+    until("two", async || behind(2).await).await;
+    fleet.remove("azure/web.yaml");
+    until("none", async || ask(&fleet, "GET /").await.0 == 503).await;
+}
