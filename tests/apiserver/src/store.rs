@@ -60,7 +60,7 @@ pub(crate) struct Store {
 }
 
 /// How many changes are remembered, as etcd's compaction would have it.
-const HISTORY: usize = 200_000;
+const HISTORY: usize = 20_000;
 
 /// A part of a list.
 pub(crate) struct Page {
