@@ -16,6 +16,7 @@
 pub(crate) mod admit;
 mod crossing;
 pub(crate) mod dial;
+mod doubt;
 pub(crate) mod head;
 mod headers;
 mod peer;
@@ -414,7 +415,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         reused: bool,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         _fd: std::os::fd::RawFd,
         digest: Option<&Digest>,
         ctx: &mut Ctx,
@@ -425,13 +426,19 @@ impl ProxyHttp for Proxy {
         if let Some(current) = ctx.current.as_ref().filter(|_| !reused) {
             self.measure(&current.candidate, self.shared.clock.now().since(current.attempt.started()));
         }
-        if let Some(current) = &mut ctx.current
-            && carriage(session) == Carriage::Exchange
-        {
-            current.handle = Handle::of(digest);
-            if !session.is_body_done() {
-                current.attempt.sending();
-            }
+        let Some(current) = &mut ctx.current else { return Ok(()) };
+        let exchange = carriage(session) == Carriage::Exchange;
+        let handle = Handle::of(digest);
+        if peer.options.alpn.get_min_http_version() == 2 {
+            let (address, patience) = (current.candidate.address, ctx.limits.connect_timeout);
+            let silence = current.attempt.silence(self.shared.clock.now());
+            let heard = current.attempt.heard();
+            current.deadline = handle.map(|handle| doubt::watch(handle, address, silence, patience, heard));
+        } else if exchange {
+            current.handle = handle;
+        }
+        if exchange && !session.is_body_done() {
+            current.attempt.sending();
         }
         Ok(())
     }

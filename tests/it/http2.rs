@@ -33,6 +33,41 @@ async fn grpc_passes_with_its_trailers() {
     assert_eq!(trailers["grpc-status"], "0");
 }
 
+fn call() -> http::Request<()> {
+    let request = http::Request::post(format!("https://{WWW}/shop.Basket/Add"));
+    request.header("content-type", "application/grpc").header("te", "trailers").body(()).unwrap()
+}
+
+/// As behind a link that was cut: connections are there, and nothing comes. Silence ends no call, but a backend that does not
+/// open another connection either is gone; its calls fail, and new ones go elsewhere.
+#[tokio::test]
+async fn calls_on_a_dead_connection_fail_soon_and_later_ones_go_elsewhere() {
+    let dead = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = H2cOrigin::echo().await;
+    let clusters: [&[_]; 2] = [&[dead.local_addr().unwrap()], &[origin.address]];
+    let edge = Edge::start(&World::new().route(WWW, "/", AppProtocol::H2c, &clusters), &[&[WWW]]);
+    let send = client::h2(edge.https, WWW).await;
+    let calls = (0..5).map(|_| send.clone().send_request(call(), true).unwrap().0);
+    for response in futures::future::join_all(calls.map(|call| soon("an end", call))).await {
+        assert_eq!(response.unwrap().status(), 504);
+    }
+    edge.tick();
+    let response = soon("a response", send.clone().send_request(call(), true).unwrap().0).await.unwrap();
+    assert_eq!((response.status().as_u16(), response.headers()["causeway-served-by"].as_bytes()), (200, &b"azure"[..]));
+}
+
+#[tokio::test]
+async fn a_slow_call_of_a_backend_that_lives_is_left_alone() {
+    let mut origin = H2cOrigin::held().await;
+    let edge = Edge::start(&World::new().route(WWW, "/", AppProtocol::H2c, &[&[origin.address]]), &[&[WWW]]);
+    let mut send = client::h2(edge.https, WWW).await;
+    let (response, _) = send.send_request(call(), true).unwrap();
+    // The call's own, and two that only asked.
+    soon("two questions", origin.connections.wait_for(|count| *count >= 3)).await.unwrap();
+    origin.answers.send_replace(true);
+    assert_eq!(soon("a response", response).await.unwrap().status(), 200);
+}
+
 #[tokio::test]
 async fn an_http1_client_reaches_an_h2c_backend() {
     let origin = H2cOrigin::echo().await;

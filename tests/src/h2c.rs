@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// A backend on loopback; it ends when it is dropped.
@@ -12,6 +13,10 @@ use tokio::task::JoinHandle;
 pub struct H2cOrigin {
     /// Where it listens.
     pub address: SocketAddr,
+    /// How many connections it has taken.
+    pub connections: watch::Receiver<usize>,
+    /// Lets answers go, where they are held.
+    pub answers: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -22,14 +27,29 @@ impl H2cOrigin {
     /// # Panics
     /// Where loopback has no port left.
     pub async fn echo() -> Self {
+        Self::start(true).await
+    }
+
+    /// The same, but it answers nothing until [`answers`](Self::answers) is true.
+    ///
+    /// # Panics
+    /// Where loopback has no port left.
+    pub async fn held() -> Self {
+        Self::start(false).await
+    }
+
+    async fn start(answers: bool) -> Self {
+        let (count, connections) = watch::channel(0);
+        let (answers, may_answer) = watch::channel(answers);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
         let address = listener.local_addr().expect("it is bound");
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream));
+                count.send_modify(|count| *count += 1);
+                tokio::spawn(serve(stream, may_answer.clone()));
             }
         });
-        Self { address, task }
+        Self { address, connections, answers, task }
     }
 }
 
@@ -39,11 +59,15 @@ impl Drop for H2cOrigin {
     }
 }
 
-async fn serve(stream: TcpStream) -> Result<(), h2::Error> {
+async fn serve(stream: TcpStream, may_answer: watch::Receiver<bool>) -> Result<(), h2::Error> {
     let mut connection = h2::server::handshake(stream).await?;
     while let Some(accepted) = connection.accept().await {
         let (request, respond) = accepted?;
-        tokio::spawn(echo(request, respond));
+        let mut may_answer = may_answer.clone();
+        tokio::spawn(async move {
+            drop(may_answer.wait_for(|may| *may).await);
+            echo(request, respond).await
+        });
     }
     Ok(())
 }

@@ -5,7 +5,8 @@
 //! engine gets none, and connections are made here, where a second handle of the socket stays at hand: when a header is
 //! overdue the socket is shut down through it, and the engine finds a connection that has ended.
 //!
-//! Only for HTTP/1.1, where a connection carries one request at a time. Over HTTP/2 pings find dead backends.
+//! So for HTTP/1.1, where a connection carries one request at a time. One of HTTP/2 carries many, and is ended only for a backend that
+//! is [gone](super::doubt).
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -69,13 +70,20 @@ impl Handle {
     /// Ends the connection unless the returned guard is dropped in time. `heard`: whether the backend has answered anything
     /// since the try began.
     pub(crate) fn end_after(self, wait: Wait, heard: impl Fn() -> bool + Send + 'static) -> Deadline {
-        let passed = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&passed);
-        let task = tokio::spawn(async move {
+        self.end_when(async move {
             tokio::time::sleep(wait.in_silence).await;
             if heard() {
                 tokio::time::sleep(wait.most.saturating_sub(wait.in_silence)).await;
             }
+        })
+    }
+
+    /// Ends the connection once `over` is, unless the returned guard is dropped before.
+    pub(crate) fn end_when(self, over: impl Future<Output = ()> + Send + 'static) -> Deadline {
+        let passed = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&passed);
+        let task = tokio::spawn(async move {
+            over.await;
             flag.store(true, Ordering::Release);
             // A connection that has ended by itself needs no more.
             let _ = self.0.shutdown(Shutdown::Both);
@@ -84,7 +92,7 @@ impl Handle {
     }
 }
 
-/// The time by which a response's header must have come.
+/// What ends a connection while a response's header is awaited.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     passed: Arc<AtomicBool>,

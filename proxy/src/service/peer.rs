@@ -71,9 +71,9 @@ pub(crate) fn peer(
         options.h2_ping_interval = Some(PING);
     } else {
         options.set_http_version(1, 1);
-        let dialer = if upgrade { &dialers.upgrade } else { &dialers.exchange };
-        options.custom_l4 = Some(Arc::clone(dialer) as Arc<dyn L4Connect + Send + Sync>);
     }
+    let dialer = if upgrade { &dialers.upgrade } else { &dialers.exchange };
+    options.custom_l4 = Some(Arc::clone(dialer) as Arc<dyn L4Connect + Send + Sync>);
     peer
 }
 

@@ -104,6 +104,11 @@ impl Attempt {
         self.cluster.patience_in_silence().max(self.endpoint.silence(now))
     }
 
+    /// How long nothing may come from the endpoint until that is worth a question.
+    pub fn silence(&self, now: Nanos) -> Duration {
+        self.endpoint.silence(now)
+    }
+
     /// Tells, when it is asked later, whether the endpoint has answered anything since this began.
     pub fn heard(&self) -> impl Fn() -> bool + Send + 'static {
         let (endpoint, started) = (Arc::clone(&self.endpoint), self.started);
