@@ -387,6 +387,7 @@ impl ProxyHttp for Proxy {
             idempotent: session.req_header().method.is_idempotent(),
             replayable: !session.as_ref().retry_buffer_truncated(),
         };
+        ctx.tries.stale += u32::from(failure.stale);
         if failure.blames()
             && let Some(current) = &mut ctx.current
         {

@@ -1,5 +1,6 @@
 //! What happens when a backend does not answer.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -7,6 +8,9 @@ use std::time::{Duration, Instant};
 use causeway_core::cluster::AppProtocol;
 use causeway_tests::origin::{Request, nobody};
 use causeway_tests::{Answer, Client, Edge, Origin, World};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::Barrier;
 
 const WWW: &str = "www.example.com";
 
@@ -36,6 +40,41 @@ async fn a_dead_cluster_costs_another_try() {
         let response = client.request(&post("/")).await;
         assert_eq!((response.status(), response.field("causeway-served-by")), (200, Some("azure")));
     }
+}
+
+/// Answers one request once all others have theirs, takes no other connection, and closes the one it has at the next request: what
+/// a pod does that dies with a kept connection.
+async fn dies_after_one(all: Arc<Barrier>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        drop(listener);
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).await.unwrap();
+        all.wait().await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        let _ = stream.read(&mut request).await;
+    });
+    address
+}
+
+/// A kept connection to each of its endpoints has ended, and nobody has noticed: that alone must not use up a request's tries.
+#[tokio::test]
+async fn a_cluster_that_died_with_kept_connections_costs_no_request() {
+    let all = Arc::new(Barrier::new(3));
+    let here = [dies_after_one(all.clone()).await, dies_after_one(all.clone()).await, dies_after_one(all).await];
+    let origin = Origin::named("alive").await;
+    let edge = Edge::start(&World::new().route(WWW, "/", AppProtocol::Http, &[&here, &[origin.address]]), &[&[WWW]]);
+    let get = format!("GET / HTTP/1.1\r\nHost: {WWW}\r\n\r\n");
+    let mut clients = [Client::h1(edge.https, WWW).await, Client::h1(edge.https, WWW).await, Client::h1(edge.https, WWW).await];
+    let [a, b, c] = &mut clients;
+    let warm = tokio::join!(a.request(&get), b.request(&get), c.request(&get));
+    for response in [&warm.0, &warm.1, &warm.2] {
+        assert_eq!((response.status(), response.field("causeway-served-by")), (200, Some("aws")));
+    }
+    let response = clients[0].request(&get).await;
+    assert_eq!((response.status(), response.field("causeway-served-by")), (200, Some("azure")));
 }
 
 #[tokio::test]

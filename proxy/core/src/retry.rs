@@ -8,6 +8,9 @@ use crate::cell::{Attempt, Blame, RESPONSE_TIMEOUT};
 use crate::plan::{Candidate, Plan};
 use crate::time::Nanos;
 
+/// So many kept connections that had ended are no tries: few enough that no request goes round for long.
+const STALE_AT_MOST: u32 = 4;
+
 /// The tries of one request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tries {
@@ -15,6 +18,9 @@ pub struct Tries {
     pub made: u32,
     /// How many of them found no connection: nothing was sent, so nothing was asked of a backend.
     pub unconnected: u32,
+    /// How many went over a kept connection that turned out to have ended: no fault, and where a whole cluster died at once there
+    /// is one on the way to each of its endpoints.
+    pub stale: u32,
     /// Whether one took too long at an endpoint that answered others meanwhile: then the request itself is slow, and the next
     /// try is given all the time that there is.
     pub slow: bool,
@@ -41,10 +47,11 @@ impl Tries {
     /// Whether another try may be made. Tries that found no connection count only once every cluster has had its turn: with
     /// two clouds dark the third must still be reached.
     pub fn left(&self, limits: &Upstream, plan: &Plan, now: Nanos) -> bool {
+        let made = self.made - self.stale.min(STALE_AT_MOST);
         let everywhere = plan.tiers().iter().map(|tier| tier.len()).sum::<usize>() as u32 + 1;
         self.due.is_none_or(|due| now < due)
-            && self.made - self.unconnected < limits.attempts
-            && self.made < limits.attempts.max(everywhere)
+            && made - self.unconnected < limits.attempts
+            && made < limits.attempts.max(everywhere)
     }
 
     /// How long the answer to a try is waited for that was sent just now. `repeatable`: whether the request may be sent
