@@ -18,7 +18,7 @@ pub struct Timing {
 /// Together with what a source gathers (0.15 s) and a compilation takes, half a second from a change to its effect.
 impl Default for Timing {
     fn default() -> Self {
-        Self { quiet: Duration::from_millis(50), ceiling: Duration::from_millis(250) }
+        Self { quiet: Duration::from_millis(50), ceiling: Duration::from_millis(200) }
     }
 }
 

@@ -5,7 +5,7 @@
 //! another version or of another cluster is moved aside and said so, for somebody may want to look at it.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -118,16 +118,17 @@ impl Cache {
     /// Saves `objects`; after a crash the file holds either these or what it held before. Blocks.
     pub fn save(&self, objects: &[Translated]) -> Result<(), CacheError> {
         let path = self.path();
-        self.write(&path, &encode(&self.cluster, objects)).map_err(|cause| CacheError::Io { path, doing: "written", cause })
+        self.write(&path, objects).map_err(|cause| CacheError::Io { path, doing: "written", cause })
     }
 
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, path: &Path, objects: &[Translated]) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
         // Two edges of a node share the folder while one takes the other's place, and neither may write into the other's file.
         let beside = path.with_extension(format!("{:016x}.{BESIDE}", fastrand::u64(..)));
-        let written = File::create_new(&beside).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
+        let written = File::create_new(&beside).and_then(|file| {
+            let mut buffered = BufWriter::new(file);
+            encode(&self.cluster, objects, &mut buffered)?;
+            buffered.into_inner()?.sync_all()
         });
         if let Err(error) = written.and_then(|()| fs::rename(&beside, path)) {
             let _ = fs::remove_file(&beside);
@@ -157,13 +158,28 @@ impl Cache {
     }
 }
 
-fn encode(cluster: &ClusterId, objects: &[Translated]) -> Vec<u8> {
-    let body = serde_json::to_vec(objects).expect("our own objects have text for keys and no Secret among them");
-    let header = Header { format: FORMAT.into(), version: VERSION, cluster: cluster.clone(), sha256: hex(&body) };
-    let mut bytes = serde_json::to_vec(&header).expect("a header of texts and a number");
-    bytes.push(b'\n');
-    bytes.extend(body);
-    bytes
+/// Writes the checksum before what it is of, so the objects are encoded twice: cheaper than to hold a large cluster's in memory.
+fn encode(cluster: &ClusterId, objects: &[Translated], out: &mut impl Write) -> io::Result<()> {
+    let mut body = BufWriter::new(Hashing(Sha256::new()));
+    serde_json::to_writer(&mut body, objects)?;
+    let sha256 = hex(body.into_inner()?.0);
+    serde_json::to_writer(&mut *out, &Header { format: FORMAT.into(), version: VERSION, cluster: cluster.clone(), sha256 })?;
+    out.write_all(b"\n")?;
+    Ok(serde_json::to_writer(out, objects)?)
+}
+
+/// Takes the checksum of what is written.
+struct Hashing(Sha256);
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The objects, or what is wrong with the file as the end of a sentence that begins with its name.
@@ -180,15 +196,15 @@ fn decode(cluster: &ClusterId, bytes: &[u8]) -> Result<Vec<Translated>, String> 
     if header.cluster != *cluster {
         return Err(format!("is the state of cluster {}", header.cluster));
     }
-    if header.sha256 != hex(body) {
+    if header.sha256 != hex(Sha256::new_with_prefix(body)) {
         return Err("is damaged: its checksum is wrong".into());
     }
     serde_json::from_slice(body).map_err(|error| format!("cannot be read: {error}"))
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn hex(digest: Sha256) -> String {
     use std::fmt::Write;
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+    digest.finalize().iter().fold(String::new(), |mut text, byte| {
         let _infallible = write!(text, "{byte:02x}");
         text
     })
@@ -227,7 +243,9 @@ mod tests {
     /// An older program's, a newer one's, another cluster's, cut short, or anything else.
     #[test]
     fn a_file_that_is_not_ours_to_read_is_set_aside_and_said() {
-        let good = String::from_utf8(encode(&cluster("azure"), &objects())).unwrap();
+        let mut good = Vec::new();
+        encode(&cluster("azure"), &objects(), &mut good).unwrap();
+        let good = String::from_utf8(good).unwrap();
         for (text, said) in [
             (good.replace("\"version\":1", "\"version\":0"), "has version 0, and this program reads version 1"),
             (good.replace("\"version\":1", "\"version\":2"), "has version 2"),

@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::Patience;
 use super::access::{Access, AccessError};
 use super::by_name::{self, Answer};
-use super::cache::{Cache, Remembered};
+use super::cache::{Cache, CacheError, Remembered};
 use super::evidence::Evidence;
 use super::fault::Fault;
 use super::follower::{Follower, Reaction};
@@ -105,6 +105,8 @@ struct Run {
     unsaved: bool,
     /// When something was saved last, in vain or not; the first time does not wait.
     saved: Option<Instant>,
+    /// The saving that goes on, if one does: a large state takes longer than a change may wait.
+    saving: JoinSet<Result<(), CacheError>>,
 }
 
 /// What lives as long as one client: tasks that end with it, and what they say.
@@ -128,8 +130,18 @@ impl Run {
         let objects = remembered.map(|remembered| remembered.objects).unwrap_or_default();
         let follower =
             Follower::new(cluster.clone(), source.scopes(), objects, source.patience.second_list, source.stats.clone());
-        let mut run =
-            Self { cluster, source, publisher, follower, cache_fault, stale: None, offline: None, unsaved: false, saved: None };
+        let mut run = Self {
+            cluster,
+            source,
+            publisher,
+            follower,
+            cache_fault,
+            stale: None,
+            offline: None,
+            unsaved: false,
+            saved: None,
+            saving: JoinSet::new(),
+        };
         run.want();
         if let Some(age) = age {
             run.stale = Some(((run.source.clock)().before(age), Vec::new()));
@@ -255,6 +267,10 @@ impl Run {
                     }
                     Reaction::Nothing
                 }
+                Some(Ok(saved)) = self.saving.join_next() => {
+                    self.take_saved(saved);
+                    Reaction::Nothing
+                }
                 () = self.publisher.wanted_changed() => {
                     self.want();
                     session.ask_by_name(self.follower.unwatched());
@@ -276,7 +292,7 @@ impl Run {
                     if self.silence(silent, now) {
                         Reaction::Changed
                     } else {
-                        self.save().await;
+                        self.save();
                         Reaction::Nothing
                     }
                 }
@@ -353,8 +369,8 @@ impl Run {
     }
 
     /// Saves what was published up to date, now and then, or notes that it still is so.
-    async fn save(&mut self) {
-        let up_to_date = self.stale.is_none() && self.follower.settled();
+    fn save(&mut self) {
+        let up_to_date = self.stale.is_none() && self.follower.settled() && self.saving.is_empty();
         let Some(cache) = self.source.cache.clone().filter(|_| up_to_date) else { return };
         let wait = if self.unsaved { self.source.patience.save } else { self.source.patience.confirm };
         if self.saved.is_some_and(|saved| saved.elapsed() < wait) {
@@ -363,7 +379,10 @@ impl Run {
         let objects = self.unsaved.then(|| self.follower.objects());
         self.unsaved = false;
         self.saved = Some(Instant::now());
-        let saved = blocking(move || objects.map_or_else(|| cache.confirm(), |objects| cache.save(&objects))).await;
+        self.saving.spawn_blocking(move || objects.map_or_else(|| cache.confirm(), |objects| cache.save(&objects)));
+    }
+
+    fn take_saved(&mut self, saved: Result<(), CacheError>) {
         // What could not be saved, or is not there any more, is still to be.
         self.unsaved |= saved.is_err();
         let fault = saved.err().map(|error| of_cache(&self.cluster, &error.to_string())).unwrap_or_default();
