@@ -41,8 +41,9 @@ pub(super) fn watch(
         loop {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST);
-            // Once others were answered, this call is slow, and the backend is not; but it may go silent later.
-            if !(pause < LONGEST && heard()) && !answers(address, patience).await {
+            // While others are answered this call is slow, and the backend is not; but it may fall silent later.
+            let lives = pause < LONGEST && heard();
+            if !lives && !answers(address, patience).await {
                 return;
             }
         }
