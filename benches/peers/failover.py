@@ -1,4 +1,4 @@
-"""The same fault for Causeway and its peers, at the same moment, and what their clients saw of it.
+"""The same fault for Causeway and its peers, and what their clients saw of it.
 
     make failover-report                    every fault; writes the tables of docs/reliability.md
     make failover-report ARGS='stall'       one of them

@@ -11,12 +11,7 @@ async fn grpc_passes_with_its_trailers() {
     let origin = H2cOrigin::echo().await;
     let edge = Edge::start(&World::new().route(WWW, "/", AppProtocol::H2c, &[&[origin.address]]), &[&[WWW]]);
     let mut send = client::h2(edge.https, WWW).await;
-    let request = http::Request::post(format!("https://{WWW}/shop.Basket/Add"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(())
-        .unwrap();
-    let (response, mut body) = send.send_request(request, false).unwrap();
+    let (response, mut body) = send.send_request(call(), false).unwrap();
     body.send_data(Bytes::from_static(b"first "), false).unwrap();
     let response = soon("a response", response).await.unwrap();
     assert_eq!(response.headers()["x-te"], "trailers");

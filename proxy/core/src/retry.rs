@@ -47,10 +47,10 @@ impl Tries {
     /// Whether another try may be made. Tries that found no connection count only once every cluster has had its turn: with
     /// two clouds dark the third must still be reached.
     pub fn left(&self, limits: &Upstream, plan: &Plan, now: Nanos) -> bool {
-        let made = self.made - self.stale.min(STALE_AT_MOST);
+        let made = self.made.saturating_sub(self.stale.min(STALE_AT_MOST));
         let everywhere = plan.tiers().iter().map(|tier| tier.len()).sum::<usize>() as u32 + 1;
         self.due.is_none_or(|due| now < due)
-            && made - self.unconnected < limits.attempts
+            && made.saturating_sub(self.unconnected) < limits.attempts
             && made < limits.attempts.max(everywhere)
     }
 
