@@ -4,12 +4,23 @@ use std::io;
 use std::net::TcpStream;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora::{Error, ErrorType, OrErr, Result};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The kernel asks an idle connection whether the other side is still there, after this time and then at these intervals. Not by
+/// pings of HTTP/2: gRPC servers close connections that ping more often than every five minutes (grpc-go and grpc-core,
+/// `ENHANCE_YOUR_CALM`), and a stream may be idle for longer.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(5));
+
+/// How long the other side's kernel may acknowledge nothing, whether it was asked or sent something (RFC 5482), until the connection
+/// has ended.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Connects, and gives a second handle of the socket, by which the connection can be ended while the engine has it.
 ///
@@ -19,6 +30,7 @@ pub(crate) async fn connect(address: &SocketAddr, upgrade: bool) -> Result<(Stre
         return Error::e_explain(ErrorType::InternalError, "backends have internet addresses");
     };
     let stream = tokio::net::TcpStream::connect(address).await.or_err(ErrorType::ConnectError, "connecting")?;
+    watch(&stream).or_err(ErrorType::SocketError, "setting the socket's timeouts")?;
     let stream = stream.into_std().or_err(ErrorType::SocketError, "taking the socket")?;
     let handle = stream.try_clone().or_err(ErrorType::SocketError, "copying the socket's handle")?;
     let stream = tokio::net::TcpStream::from_std(stream).or_err(ErrorType::SocketError, "giving the socket back")?;
@@ -27,6 +39,14 @@ pub(crate) async fn connect(address: &SocketAddr, upgrade: bool) -> Result<(Stre
         return Ok((Stream::from(stream), handle));
     }
     Ok((Stream::from(stream), handle))
+}
+
+/// Has the kernel find out when the other side is gone without a word.
+fn watch(stream: &tokio::net::TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    let (time, interval) = KEEP_ALIVE;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time).with_interval(interval))?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
 }
 
 /// A socket whose first read after a write has nothing yet, so that everybody else gets a turn before.
@@ -80,6 +100,16 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_asks_whether_the_other_side_is_still_there() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (_stream, socket) = connect(&listener.local_addr().unwrap().into(), false).await.unwrap();
+        let socket = SockRef::from(&socket);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEP_ALIVE.0);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+    }
 
     #[tokio::test]
     async fn an_answer_that_is_there_already_waits_for_one_turn() {

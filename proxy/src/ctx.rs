@@ -143,7 +143,7 @@ impl Ctx {
         current.attempt.sent(now);
         if let Some(handle) = current.handle.take() {
             let wait = self.tries.wait(&self.limits, self.plan.as_ref(), &current.attempt, repeatable, now);
-            current.deadline = Some(handle.end_after(wait, current.attempt.heard()));
+            current.deadline = Some(handle.end_after(wait, current.attempt.ear()));
         }
     }
 

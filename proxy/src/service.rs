@@ -421,8 +421,10 @@ impl ProxyHttp for Proxy {
         digest: Option<&Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        if ctx.lane.is_some() {
-            return self.check_peer(digest);
+        if let Some(lane) = ctx.lane.clone() {
+            self.check_peer(digest)?;
+            self.watch_lane(lane, carriage(session), ctx);
+            return Ok(());
         }
         if let Some(current) = ctx.current.as_ref().filter(|_| !reused) {
             self.measure(&current.candidate, self.shared.clock.now().since(current.attempt.started()));
@@ -433,8 +435,8 @@ impl ProxyHttp for Proxy {
         if peer.options.alpn.get_min_http_version() == 2 {
             let (address, patience) = (current.candidate.address, ctx.limits.connect_timeout);
             let silence = current.attempt.silence(self.shared.clock.now());
-            let heard = current.attempt.heard();
-            current.deadline = handle.map(|handle| doubt::watch(handle, address, silence, patience, heard));
+            let ear = current.attempt.ear();
+            current.deadline = handle.map(|handle| doubt::watch(handle, address, silence, patience, ear));
         } else if exchange {
             current.handle = handle;
         }

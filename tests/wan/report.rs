@@ -9,6 +9,9 @@ use tokio::time::Instant;
 
 use super::clouds::Fault;
 
+/// What was on its way when a fault came, and had been sent not longer before than this, is of the fault. Answers take a fifth of it.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
+
 /// How long a fault may be noticed.
 const NOTICED: Duration = Duration::from_secs(5);
 
@@ -39,7 +42,15 @@ pub(crate) struct Report {
 
 impl Report {
     fn of(&self, (from, to): (Instant, Instant), class: Class) -> impl Iterator<Item = &Sample> {
-        self.samples.iter().filter(move |sample| sample.class == class && from <= sample.sent && sample.sent < to)
+        let of = move |sample: &&Sample| sample.class == class && (from..to).contains(&self.moment(sample));
+        self.samples.iter().filter(of)
+    }
+
+    /// The moment that a request is counted at: when it was sent, or when something broke or was mended while it was on its way.
+    fn moment(&self, sample: &Sample) -> Instant {
+        let events = self.episodes.iter().flat_map(|episode| [episode.broken, episode.healed]);
+        let on_its_way = sample.sent..sample.sent + sample.took.min(ON_ITS_WAY);
+        events.filter(|event| on_its_way.contains(event)).min().unwrap_or(sample.sent)
     }
 
     /// How many were sent in a span, and how many of them failed.
@@ -102,7 +113,7 @@ impl fmt::Display for Report {
         self.episodes.iter().try_for_each(|episode| self.row(f, episode))?;
         for episode in &self.episodes {
             let mut reasons: BTreeMap<(Class, String), usize> = BTreeMap::new();
-            for sample in self.samples.iter().filter(|s| episode.broken <= s.sent && s.sent < episode.over) {
+            for sample in self.samples.iter().filter(|s| (episode.broken..episode.over).contains(&self.moment(s))) {
                 if let Err(why) = &sample.outcome {
                     // Without the request's id, which is on the next line.
                     *reasons.entry((sample.class, why.lines().next().unwrap_or_default().to_owned())).or_default() += 1;

@@ -22,10 +22,10 @@ mod tests;
 
 use std::time::Duration;
 
-pub use attempt::{Attempt, Blame, Due};
+pub use attempt::{Attempt, Blame, Due, Ear};
 pub(crate) use budget::RetryBudget;
 pub use cluster::{Closed, ClusterCell};
-pub use endpoint::{EndpointCell, SILENCE};
+pub use endpoint::EndpointCell;
 pub use memory::{AverageMemory, ClusterMemory, EndpointMemory};
 pub(crate) use outcomes::Tally;
 

@@ -160,7 +160,7 @@ fn part(snapshot: &Snapshot, plan: &Plan, cluster: usize, share: f64, pick: Opti
         None => (in_rotation, member.endpoints.len()),
     };
     let (closed, recovering) = (member.cell.closed(now), member.cell.recovering(now));
-    let silent = member.endpoints.iter().filter(|e| e.ready && !e.cell.ejected(now) && e.cell.silent(now)).count();
+    let silent = member.endpoints.iter().filter(|e| e.ready && !e.cell.ejected(now) && e.cell.silent(&member.cell, now)).count();
     let info = &snapshot.clusters[cluster];
     let fenced = plan.policy.tls.fence.as_ref().is_some_and(|fence: &Arc<[ClusterId]>| !fence.contains(&info.id));
     let passed_over = match (pick, member.absence) {

@@ -104,7 +104,7 @@ fn capacity(member: &Member, cluster: &ClusterInfo, now: Nanos) -> (Capacity, Ca
         (ready, total) = (if linked { behind.ready } else { 0 }, behind.total);
     }
     let ramp = member.cell.note_capacity(ready > 0, now);
-    let open = if member.cell.closed(now).is_some() { 0.0 } else { ramp };
+    let open = member.cell.open(ramp, now);
     let (ready, total, latency) = (f64::from(ready), f64::from(total), member.cell.latency(now));
     let weight = if cluster.weight > 0.0 { cluster.weight } else { 1.0 };
     let hope = Capacity { ready, total, weight: ready / latency * weight };

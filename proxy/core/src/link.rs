@@ -100,6 +100,13 @@ impl LinkCell {
         self.note(before, before.saturating_add(1))
     }
 
+    /// A request that waited heard nothing, and neither did who asked after it. That is one miss, however many ask at once: only the
+    /// pings count seconds. Returns whether the state changed.
+    pub fn doubted(&self) -> bool {
+        let before = self.misses.fetch_max(1, Relaxed);
+        self.note(before, before.max(1))
+    }
+
     /// The way is known to be gone: an end of trust, an address that no longer leads there.
     pub fn lost(&self) -> bool {
         self.note(self.misses.swap(DOWN_AFTER, Relaxed), DOWN_AFTER)
@@ -158,6 +165,14 @@ mod tests {
         assert_eq!(seen, [(true, suspended), (false, suspended), (true, down), (false, down)]);
         assert!(link.answered(MS * 80) && link.is_up());
         assert!(!link.answered(MS * 80), "nothing changed");
+    }
+
+    #[test]
+    fn however_many_doubt_it_at_once_it_is_suspended_and_not_down() {
+        let link = LinkCell::default();
+        link.answered(MS * 80);
+        assert_eq!([link.doubted(), link.doubted(), link.doubted()], [true, false, false]);
+        assert_eq!(link.state(), LinkState::Suspended);
     }
 
     #[test]

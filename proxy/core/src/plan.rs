@@ -341,7 +341,7 @@ impl Plan {
         let member = self.pool.members.get(cluster).filter(|_| allowed)?;
         let well = |&&e: &&u32| {
             let endpoint = &member.endpoints[e as usize];
-            endpoint.tag == tag && endpoint.reachable() && !endpoint.cell.ejected(now) && !endpoint.cell.silent(now)
+            endpoint.tag == tag && endpoint.reachable() && !endpoint.cell.ejected(now) && !endpoint.cell.silent(&member.cell, now)
         };
         if let Some(&endpoint) = member.ready.iter().find(well) {
             return Some((cluster, endpoint, Step::Sticky));
@@ -422,7 +422,7 @@ impl Plan {
         let usable = |e: u32| {
             let endpoint = &member.endpoints[e as usize];
             let cell = &endpoint.cell;
-            let silent = silent == Silent::Avoid && cell.silent(now);
+            let silent = silent == Silent::Avoid && cell.silent(&member.cell, now);
             !self.tried.contains(cluster, e) && !cell.ejected(now) && endpoint.reachable() && !silent
         };
         let ready = &member.ready;

@@ -29,11 +29,11 @@ pub struct Tries {
 }
 
 /// How long a response's header is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wait {
     /// At most.
     pub most: Duration,
-    /// The same if the endpoint answers nothing else meanwhile; not longer than `most`.
+    /// How long at a stretch the endpoint may answer nothing else; not longer than `most`.
     pub in_silence: Duration,
 }
 

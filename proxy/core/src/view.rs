@@ -236,7 +236,7 @@ fn member_view(member: &Member, now: Nanos) -> MemberView {
         ready: e.ready,
         terminating: e.terminating,
         ejected: e.cell.ejected(now),
-        silent: e.cell.silent(now),
+        silent: e.cell.silent(&member.cell, now),
         latency_ms: e.cell.latency(now) * 1e3,
         in_flight: e.cell.in_flight(),
         failures: e.cell.consecutive_failures(),

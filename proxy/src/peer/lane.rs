@@ -6,19 +6,24 @@
 
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use causeway_config::ClusterId;
 use causeway_core::link::InstanceId;
-use pingora::Result;
 use pingora::connectors::L4Connect;
 use pingora::http::ResponseHeader;
 use pingora::protocols::GetProxyDigest;
 use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::{ErrorType, OrErr, Result};
+
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 use crate::connect::connect;
 
@@ -36,6 +41,9 @@ pub struct Lane {
     instance: ArcSwapOption<InstanceId>,
     /// Why the last connection failed.
     fault: Mutex<Option<String>>,
+    /// Whether a request on it hears nothing.
+    doubted: AtomicBool,
+    was_asked: Arc<Notify>,
     /// The sockets that were opened for it and may still be.
     sockets: Mutex<Vec<Weak<TcpStream>>>,
 }
@@ -55,6 +63,8 @@ impl Lane {
             index,
             instance: ArcSwapOption::empty(),
             fault: Mutex::default(),
+            doubted: AtomicBool::new(false),
+            was_asked: Arc::default(),
             sockets: Mutex::default(),
         })
     }
@@ -83,6 +93,25 @@ impl Lane {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// A request on it hears nothing: it is to be asked whether it still leads anywhere. Waits until it was.
+    pub fn doubt(self: &Arc<Self>) -> OwnedNotified {
+        // From now on, whether or not it is waited for yet.
+        let asked = Arc::clone(&self.was_asked).notified_owned();
+        self.doubted.store(true, Relaxed);
+        asked
+    }
+
+    /// Whether that was said.
+    pub fn doubted(&self) -> bool {
+        self.doubted.load(Relaxed)
+    }
+
+    /// It was asked; whether that was since it was doubted.
+    pub fn asked(&self) -> bool {
+        self.was_asked.notify_waiters();
+        self.doubted.swap(false, Relaxed)
+    }
+
     /// Ends its connections, with every request on them.
     pub fn cut(&self) {
         for socket in self.sockets.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
@@ -101,6 +130,8 @@ pub struct LaneDialer {
     pub lane: Arc<Lane>,
     /// Whether it is for an upgrade.
     pub upgrade: bool,
+    /// How long the connection may take, without the handshake.
+    pub limit: Duration,
 }
 
 /// The lane's handle of a socket; lives as long as the connection.
@@ -110,7 +141,8 @@ struct Kept(#[expect(dead_code, reason = "it is there to be dropped with the con
 #[async_trait]
 impl L4Connect for LaneDialer {
     async fn connect(&self, address: &EngineAddr) -> Result<Stream> {
-        let (mut stream, socket) = connect(address, self.upgrade).await?;
+        let connected = tokio::time::timeout(self.limit, connect(address, self.upgrade)).await;
+        let (mut stream, socket) = connected.or_err(ErrorType::ConnectTimedout, "connecting to a peer")??;
         let socket = Arc::new(socket);
         let mut sockets = self.lane.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         sockets.retain(|socket| socket.strong_count() > 0);

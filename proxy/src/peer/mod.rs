@@ -29,7 +29,7 @@ use causeway_config::ConfigHash;
 use causeway_core::counts::{self, Told};
 use causeway_core::link::InstanceId;
 use causeway_core::{ClusterPeers, Diagnostic, Nanos, Snapshot};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use lane::Roster;
 use sight::Sight;
@@ -46,6 +46,8 @@ pub struct Peers {
     pub trust: TrustCell,
     /// The lanes that are kept.
     pub roster: Roster,
+    /// Rings when a lane is doubted.
+    pub doubts: Notify,
     /// How the clusters are seen.
     pub sight: ArcSwap<Sight>,
     /// What is wrong with peers.
@@ -70,6 +72,7 @@ impl Peers {
             instance: InstanceId::of(fastrand::u128(..)),
             trust: TrustCell::default(),
             roster: Roster::default(),
+            doubts: Notify::new(),
             sight: ArcSwap::default(),
             diagnostics: ArcSwap::default(),
             known: watch::channel(Arc::default()).0,

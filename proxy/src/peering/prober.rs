@@ -69,6 +69,8 @@ struct Outcome {
     expected: Option<Arc<InstanceId>>,
     took: Duration,
     answer: Result<Probe, String>,
+    /// Whether it was for somebody who waits, and not this second's.
+    doubted: bool,
 }
 
 impl<A> Prober<A>
@@ -115,6 +117,7 @@ where
                         }
                         self.publish();
                     }
+                    () = self.peers.doubts.notified() => self.ask_doubted(&outcomes),
                     // Under another trust every lane has to prove itself anew.
                     Ok(()) = trust.changed() => self.ask(&outcomes),
                     _ = ticks.tick() => {
@@ -158,7 +161,6 @@ where
 
     /// Sends this second's pings.
     fn ask(&mut self, outcomes: &mpsc::Sender<Outcome>) {
-        let Some(trust) = self.peers.trust.load() else { return };
         self.turn = self.turn.wrapping_add(1);
         let mut by_instance: BTreeMap<Arc<InstanceId>, Vec<&Arc<Lane>>> = BTreeMap::new();
         let mut unknown: BTreeMap<SocketAddr, Vec<&Arc<Lane>>> = BTreeMap::new();
@@ -181,28 +183,44 @@ where
             );
         }
         for lane in chosen {
-            if !self.busy.insert((lane.address, lane.index)) {
-                continue;
-            }
-            let expected = lane.instance();
-            let known = expected.as_ref().and_then(|i| self.edges.get(&**i)?.counts.as_ref()).map(|(generation, _)| *generation);
-            let patience = if expected.is_some() { PERIOD } else { FIRST };
-            let (engine, outcomes, name) = (Arc::clone(&self.engine), outcomes.clone(), trust.fleet.name_of(&lane.cluster));
-            let (clock, metrics) = (self.shared.clock, Arc::clone(&self.shared.metrics));
-            tokio::spawn(async move {
-                let begun = clock.now();
-                let answer = probe::ask(&engine, &metrics, &lane, &name, known, patience).await;
-                let took = clock.now().since(begun);
-                // Nobody listens once the edge has ended.
-                let _ = outcomes.send(Outcome { lane, expected, took, answer }).await;
-            });
+            self.ping(lane, false, outcomes);
         }
     }
 
+    /// Asks the lanes on which somebody hears nothing, at once: until this second's pings have come back, and then two more, is too
+    /// long to wait for whoever could be served elsewhere.
+    fn ask_doubted(&mut self, outcomes: &mpsc::Sender<Outcome>) {
+        let doubted: Vec<_> = self.lanes.iter().filter(|lane| lane.doubted()).cloned().collect();
+        for lane in doubted {
+            self.ping(lane, true, outcomes);
+        }
+    }
+
+    fn ping(&mut self, lane: Arc<Lane>, doubted: bool, outcomes: &mpsc::Sender<Outcome>) {
+        let Some(trust) = self.peers.trust.load() else { return };
+        if !self.busy.insert((lane.address, lane.index)) {
+            return;
+        }
+        let expected = lane.instance();
+        let known = expected.as_ref().and_then(|i| self.edges.get(&**i)?.counts.as_ref()).map(|(generation, _)| *generation);
+        let patience = if expected.is_some() { PERIOD } else { FIRST };
+        let (engine, outcomes, name) = (Arc::clone(&self.engine), outcomes.clone(), trust.fleet.name_of(&lane.cluster));
+        let (clock, metrics) = (self.shared.clock, Arc::clone(&self.shared.metrics));
+        tokio::spawn(async move {
+            let begun = clock.now();
+            let answer = probe::ask(&engine, &metrics, &lane, &name, known, patience).await;
+            let took = clock.now().since(begun);
+            // Nobody listens once the edge has ended.
+            let _ = outcomes.send(Outcome { lane, expected, took, answer, doubted }).await;
+        });
+    }
+
     fn learn(&mut self, outcome: Outcome) {
-        let Outcome { lane, expected, took, answer } = outcome;
+        let Outcome { lane, expected, took, answer, doubted } = outcome;
         self.busy.remove(&(lane.address, lane.index));
         let answer = answer.and_then(|probe| self.check(&lane, probe));
+        // Whoever began to wait while it was asked is answered by that too.
+        let waited_for = lane.asked() || doubted;
         match answer {
             Ok((instance, probe)) => {
                 lane.note_fault(None);
@@ -222,7 +240,14 @@ where
                 }
                 let Some(instance) = expected else { return };
                 let Some(edge) = self.edges.get(&*instance) else { return };
-                edge.link.missed();
+                if waited_for {
+                    lane.cut();
+                }
+                if doubted {
+                    edge.link.doubted();
+                } else {
+                    edge.link.missed();
+                }
                 if edge.link.state() == LinkState::Down {
                     self.give_up(&instance);
                 }

@@ -16,7 +16,7 @@ use pingora::{Error, ErrorType, Result};
 use tracing::{debug, warn};
 
 use super::peer::Carriage;
-use super::{FENCED, NO_BACKEND, Proxy, STARTING, UNKNOWN_POOL, exhausted, head};
+use super::{FENCED, NO_BACKEND, Proxy, STARTING, UNKNOWN_POOL, doubt, exhausted, head};
 use crate::ctx::Ctx;
 use crate::forwarded::{self, Client};
 use crate::listen::{PeerFacts, Role};
@@ -140,6 +140,15 @@ impl Proxy {
             return Error::e_explain(ErrorType::ConnectError, "its certificate is in fleet.revoked");
         }
         Ok(())
+    }
+
+    /// While a request waits there, a lane that has fallen silent is found out. An upgrade has a connection to itself.
+    pub(super) fn watch_lane(&self, lane: Arc<Lane>, carriage: Carriage, ctx: &mut Ctx) {
+        if let Some(current) = ctx.current.as_mut().filter(|_| carriage != Carriage::Upgrade) {
+            let silence = current.attempt.silence(self.shared.clock.now());
+            let (peers, ear) = (Arc::clone(&self.shared.peers), current.attempt.ear());
+            current.deadline = Some(doubt::watch_lane(lane, peers, silence, ear));
+        }
     }
 
     /// Notes who has answered, and whether the request reached a pod at all.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use causeway_core::cell::Ear;
 use causeway_core::retry::Wait;
 use pingora::Result;
 use pingora::connectors::L4Connect;
@@ -67,13 +68,17 @@ impl Handle {
         digest?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref::<Self>().cloned()
     }
 
-    /// Ends the connection unless the returned guard is dropped in time. `heard`: whether the backend has answered anything
-    /// since the try began.
-    pub(crate) fn end_after(self, wait: Wait, heard: impl Fn() -> bool + Send + 'static) -> Deadline {
+    /// Ends the connection unless the returned guard is dropped in time.
+    pub(crate) fn end_after(self, wait: Wait, mut ear: Ear) -> Deadline {
         self.end_when(async move {
-            tokio::time::sleep(wait.in_silence).await;
-            if heard() {
-                tokio::time::sleep(wait.most.saturating_sub(wait.in_silence)).await;
+            let mut left = wait.most;
+            loop {
+                let stretch = wait.in_silence.min(left);
+                tokio::time::sleep(stretch).await;
+                left -= stretch;
+                if left.is_zero() || !ear.heard() {
+                    return;
+                }
             }
         })
     }
@@ -100,6 +105,11 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
+    /// One that ends nothing itself: runs `task` until it is dropped.
+    pub(crate) fn running(task: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { passed: Arc::default(), task: tokio::spawn(task).abort_handle() }
+    }
+
     /// Whether it has passed, and the connection was ended for it.
     pub(crate) fn passed(&self) -> bool {
         self.passed.load(Ordering::Acquire)

@@ -14,10 +14,6 @@ use super::dial::Dialers;
 /// (nginx 75 s, Go 120 s); whoever closes first must not be the one that a request is on its way to.
 const IDLE: Duration = Duration::from_secs(50);
 
-/// How often an HTTP/2 connection is asked whether it still lives, so that a backend that vanished without a word does not
-/// swallow requests until TCP gives up.
-const PING: Duration = Duration::from_secs(15);
-
 /// Requests that share one HTTP/2 connection; what most servers allow.
 const STREAMS: usize = 100;
 
@@ -68,7 +64,6 @@ pub(crate) fn peer(
     if h2 {
         options.set_http_version(2, 2);
         options.max_h2_streams = STREAMS;
-        options.h2_ping_interval = Some(PING);
     } else {
         options.set_http_version(1, 1);
     }

@@ -1,6 +1,6 @@
 //! One edge, and the requests on their way through it: what the engine's glue does, without an engine.
 
-use causeway_core::cell::{Attempt, Due};
+use causeway_core::cell::{Attempt, Due, Ear};
 use causeway_core::retry::{Tries, Wait};
 use causeway_core::{Candidate, Nanos, Plan, RequestHead, Snapshot, plan};
 
@@ -19,6 +19,7 @@ pub(crate) struct Request {
     plan: Plan,
     tries: Tries,
     current: Option<(Candidate, Attempt)>,
+    ear: Option<Ear>,
 }
 
 /// Why a try failed.
@@ -40,7 +41,7 @@ impl Edge {
         let plan = plan(&self.snapshot, head, Some(&client(client_at)), seed).expect("there is a route");
         let mut tries = Tries::default();
         tries.complete(&self.snapshot.config.upstream, now);
-        Request { edge: self.home, begun: now, plan, tries, current: None }
+        Request { edge: self.home, begun: now, plan, tries, current: None, ear: None }
     }
 
     /// What each cluster gets of the requests of clients near a cloud.
@@ -59,6 +60,7 @@ impl Request {
         self.tries.made += 1;
         let found = (candidate.cluster, pod(candidate.address));
         let attempt = candidate.begin(Due::Answer, now);
+        self.ear = Some(attempt.ear());
         self.current = Some((candidate, attempt));
         debug_assert!(found.0 < CLOUDS.len());
         Some(found)
@@ -79,9 +81,9 @@ impl Request {
         self.tries.wait(limits, Some(&self.plan), attempt, true, now)
     }
 
-    /// Whether the endpoint was heard since the try began.
-    pub(crate) fn heard(&self) -> bool {
-        self.current.as_ref().is_some_and(|(_, attempt)| attempt.heard()())
+    /// Whether the endpoint was heard since this was asked last.
+    pub(crate) fn heard(&mut self) -> bool {
+        self.ear.as_mut().is_some_and(Ear::heard)
     }
 
     pub(crate) fn answered(&mut self, now: Nanos) {

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
+use causeway_core::retry::Wait;
 use causeway_core::{Nanos, health, tick};
 
 use crate::clouds::{CLOUDS, Clouds, Fate};
@@ -41,7 +42,7 @@ enum Event {
     Answer(u64, u32),
     Refused(u64, u32),
     /// The endpoint has not been heard of for long enough.
-    Silence(u64, u32, Duration),
+    Silence(u64, u32, Wait),
     GiveUp(u64, u32),
 }
 
@@ -99,7 +100,7 @@ impl Run {
                 Event::Arrive => self.arrive(),
                 Event::Answer(id, made) => self.answer(id, made),
                 Event::Refused(id, made) => self.fail(id, made, Failure::Unconnected),
-                Event::Silence(id, made, rest) => self.silence(id, made, rest),
+                Event::Silence(id, made, left) => self.silence(id, made, left),
                 Event::GiveUp(id, made) => match self.requests.get(&id) {
                     Some((_, _, Fate::Unconnected)) => self.fail(id, made, Failure::Unconnected),
                     _ => self.fail(id, made, Failure::Overdue),
@@ -161,12 +162,10 @@ impl Run {
             Fate::Answer(delay) if delay < wait.in_silence => self.after(delay, Event::Answer(id, made)),
             Fate::Answer(delay) => {
                 self.after(delay, Event::Answer(id, made));
-                self.after(wait.in_silence, Event::Silence(id, made, wait.most.saturating_sub(wait.in_silence)));
+                self.listen(id, made, wait);
             }
             Fate::Refused(delay) => self.after(delay, Event::Refused(id, made)),
-            Fate::Unconnected | Fate::Nothing => {
-                self.after(wait.in_silence, Event::Silence(id, made, wait.most.saturating_sub(wait.in_silence)));
-            }
+            Fate::Unconnected | Fate::Nothing => self.listen(id, made, wait),
         }
         self.requests.insert(id, (request, (cloud, pod), fate));
     }
@@ -189,15 +188,24 @@ impl Run {
             Fate::Unconnected | Fate::Nothing => {
                 let wait = request.wait(&self.edges[request.edge].snapshot, Fate::Nothing, request.begun);
                 let rest = wait.in_silence.saturating_sub(self.now.since(request.begun));
-                self.after(rest, Event::Silence(id, made, wait.most.saturating_sub(wait.in_silence)));
+                self.after(rest, Event::Silence(id, made, Wait { most: wait.most.saturating_sub(wait.in_silence), ..wait }));
             }
         }
     }
 
-    fn silence(&mut self, id: u64, made: u32, rest: Duration) {
-        let Some((request, _, fate)) = self.current(id, made) else { return };
-        if *fate != Fate::Unconnected && request.heard() {
-            self.after(rest, Event::GiveUp(id, made));
+    /// Waits for as long as nothing may be heard, once; as the edge does.
+    fn listen(&mut self, id: u64, made: u32, wait: Wait) {
+        let stretch = wait.in_silence.min(wait.most);
+        self.after(stretch, Event::Silence(id, made, Wait { most: wait.most - stretch, ..wait }));
+    }
+
+    fn silence(&mut self, id: u64, made: u32, left: Wait) {
+        if self.current(id, made).is_none() {
+            return;
+        }
+        let (request, _, fate) = self.requests.get_mut(&id).expect("it goes on");
+        if *fate != Fate::Unconnected && !left.most.is_zero() && request.heard() {
+            self.listen(id, made, left);
         } else {
             self.at(self.now, Event::GiveUp(id, made));
         }

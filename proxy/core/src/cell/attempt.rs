@@ -7,6 +7,9 @@ use super::outcomes::Outcome;
 use super::{ClusterCell, EndpointCell};
 use crate::time::Nanos;
 
+/// Within this time the header of a stream comes where there is something to send.
+const SOON: Duration = Duration::from_secs(1);
+
 /// Whether an answer is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
@@ -19,7 +22,7 @@ pub enum Due {
 /// Who is to blame when an answer is overdue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// The request: the endpoint has answered others meanwhile, so that this one is slow.
+    /// The request: the endpoint has answered others just now, so that this one is slow.
     Request,
     /// The endpoint: it has answered nothing meanwhile, and others of its cluster have.
     Endpoint,
@@ -70,17 +73,21 @@ impl Attempt {
     /// Response headers came. 502, 503 and 504 are gateway failures and count towards ejection; any 5xx costs latency.
     pub fn answered(&mut self, status: u16, now: Nanos) {
         let took = now.since(self.started);
+        // What ends a silence, or comes while the cluster is left alone, says nothing of how long answers take.
+        let usual = !self.endpoint.silent(&self.cluster, now) && self.cluster.closed(now).is_none();
+        let silence = self.endpoint.silence(&self.cluster, now);
         self.await_no_more();
         let outcome = match status {
             502..=504 => Outcome::Gateway,
             500.. => Outcome::Error,
             _ => Outcome::Good,
         };
-        self.endpoint.answer(took, outcome, now);
+        self.endpoint.answer(took, silence, outcome, now);
         self.cluster.answer(outcome != Outcome::Gateway, now);
         if outcome == Outcome::Good {
             self.cluster.observe(took, now);
-            if self.due == Due::Answer {
+            // The header of a stream may take as long as it likes; those that come soon tell of the way.
+            if usual && (self.due == Due::Answer || took < SOON) {
                 self.cluster.observe_exchange(took);
             }
         }
@@ -98,26 +105,25 @@ impl Attempt {
         self.cluster.patience()
     }
 
-    /// How long nothing at all may come from the endpoint until this is given up, where something else could be tried. At that
-    /// moment ask [`heard`](Self::heard).
+    /// How long nothing at all may come from the endpoint until this is given up, where something else could be tried. Each time
+    /// that this is over ask an [`ear`](Self::ear).
     pub fn patience_in_silence(&self, now: Nanos) -> Duration {
-        self.cluster.patience_in_silence().max(self.endpoint.silence(now))
+        self.cluster.patience_in_silence().max(self.silence(now))
     }
 
     /// How long nothing may come from the endpoint until that is worth a question.
     pub fn silence(&self, now: Nanos) -> Duration {
-        self.endpoint.silence(now)
+        self.endpoint.silence(&self.cluster, now)
     }
 
-    /// Tells, when it is asked later, whether the endpoint has answered anything since this began.
-    pub fn heard(&self) -> impl Fn() -> bool + Send + 'static {
-        let (endpoint, started) = (Arc::clone(&self.endpoint), self.started);
-        move || endpoint.heard_since(started)
+    /// Listens to the endpoint while the answer is awaited.
+    pub fn ear(&self) -> Ear {
+        Ear { endpoint: Arc::clone(&self.endpoint), last: self.started, doubts: false }
     }
 
     /// The time for it is over; who is to blame.
     pub fn overdue(&mut self, now: Nanos) -> Blame {
-        if self.endpoint.heard_since(self.started) {
+        if self.endpoint.heard_since(self.started.max(now.before(self.patience_in_silence(now)))) {
             self.await_no_more();
             return Blame::Request;
         }
@@ -129,7 +135,7 @@ impl Attempt {
     /// Whoever asked has left before an answer came. Where the endpoint was silent by then, it stays under suspicion: clients
     /// that wait for less than a try is given must not hide that nothing ever comes.
     pub fn abandoned(&mut self, now: Nanos) {
-        if self.awaited && self.endpoint.silent(now) {
+        if self.awaited && self.endpoint.silent(&self.cluster, now) {
             self.endpoint.no_answer(now.since(self.started), false, now);
         }
         self.await_no_more();
@@ -140,6 +146,38 @@ impl Attempt {
             self.awaited = false;
             self.endpoint.await_no_more();
         }
+    }
+}
+
+/// Hears what an endpoint answers others while an answer of it is awaited.
+#[derive(Debug)]
+pub struct Ear {
+    endpoint: Arc<EndpointCell>,
+    last: Nanos,
+    doubts: bool,
+}
+
+impl Ear {
+    /// Whether the endpoint has answered anything since this was asked last, or else since the try began. Not only the latter: what
+    /// came a moment before a link was cut must not vouch for it ever after.
+    pub fn heard(&mut self) -> bool {
+        let heard = self.endpoint.heard_since(self.last);
+        self.last = self.last.max(self.endpoint.quiet_since());
+        heard
+    }
+
+    /// Whether it still lives is being asked, or is known. While it is asked the endpoint gets nothing new.
+    pub fn doubt(&mut self, doubts: bool) {
+        if self.doubts != doubts {
+            self.doubts = doubts;
+            self.endpoint.doubt(doubts);
+        }
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.doubt(false);
     }
 }
 

@@ -10,6 +10,12 @@ use super::{DARK, DECAY, HOLD_DOWN, NEVER, RECOVERY};
 use crate::learned::Shift;
 use crate::time::Nanos;
 
+/// How long who owes answers may say nothing: at least this; and so many times what the way takes, and so many times what is taken
+/// there. A pod may take ten times as long as usual, an ocean may not.
+pub(super) const SILENCE: Duration = Duration::from_millis(250);
+const WAYS: f64 = 2.0;
+const USUALS: f64 = 10.0;
+
 /// Tries in a row without any answer, at whichever of its endpoints, after which there is nobody in a cluster.
 const GONE_AFTER: u32 = 20;
 
@@ -33,6 +39,9 @@ pub struct ClusterCell {
     dark_until: AtomicU64,
     darkened: AtomicU32,
     quiet_until: AtomicU64,
+    /// The part of its capacity that shares are made of; not a number before the first tick. And when it came or went last.
+    open: AtomicU64,
+    turned_at: AtomicU64,
     /// The last answer of any of its endpoints.
     answered_at: AtomicU64,
     /// Tries in a row, at whichever endpoint, that had no answer at all.
@@ -72,6 +81,8 @@ impl ClusterCell {
             dark_until: AtomicU64::new(0),
             darkened: AtomicU32::new(0),
             quiet_until: AtomicU64::new(0),
+            open: AtomicU64::new(f64::NAN.to_bits()),
+            turned_at: AtomicU64::new(NEVER),
             answered_at: AtomicU64::new(0),
             unanswered: AtomicU32::new(0),
             probation: AtomicBool::new(false),
@@ -130,6 +141,12 @@ impl ClusterCell {
         self.patience.in_silence()
     }
 
+    /// How long may nothing be heard of an endpoint here whose answers take `average` seconds.
+    pub(super) fn silence(&self, average: f64) -> Duration {
+        let way = self.patience.least().as_secs_f64();
+        SILENCE.max(Duration::from_secs_f64(WAYS * way + USUALS * (average - way).max(0.0)))
+    }
+
     /// Brings [`patience`](Self::patience) up to date; how many answers came since the last time.
     pub(crate) fn learn(&self) -> u64 {
         self.patience.learn()
@@ -186,6 +203,23 @@ impl ClusterCell {
                 (begin + (1.0 - begin) * done).min(1.0)
             }
         }
+    }
+
+    /// The part of its capacity that shares are made of: `ramp`, or nothing while it is closed. Who has just come or gone stays so for
+    /// [`HOLD_DOWN`], lest shares swing to and fro: choosing passes over who is closed, whatever its share. A probe is no coming.
+    pub(crate) fn open(&self, ramp: f64, now: Nanos) -> f64 {
+        let before = f64::from_bits(self.open.load(Relaxed));
+        let wanted = if self.closed(now).is_none() { ramp } else { 0.0 };
+        let turns = |from: f64, to: f64| from <= PROBATION && to > PROBATION;
+        let turned = self.turned_at.load(Relaxed);
+        let held = turned != NEVER && now.since(Nanos(turned)) < HOLD_DOWN;
+        let (comes, goes) = (turns(before, wanted), turns(wanted, before));
+        let open = if held && (comes || goes) { before } else { wanted };
+        if !held && (comes || goes) {
+            self.turned_at.store(now.0, Relaxed);
+        }
+        self.open.store(open.to_bits(), Relaxed);
+        open
     }
 
     /// Whether the cluster is left alone since nothing in it answered.

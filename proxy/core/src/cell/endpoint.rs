@@ -4,14 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Acquire, Ord
 use std::time::Duration;
 
 use super::average::Average;
+use super::cluster::SILENCE;
 use super::memory::EndpointMemory;
 use super::outcomes::{Outcome, Outcomes, Tally};
-use super::{EJECT_AFTER, FAILURE_PENALTY, NEVER, SLOW_START, STARTING};
+use super::{ClusterCell, EJECT_AFTER, FAILURE_PENALTY, NEVER, SLOW_START, STARTING};
 use crate::learned::Shift;
 use crate::time::Nanos;
-
-/// How long an endpoint with requests on their way may say nothing: at least this, and so many times what it takes on average.
-pub const SILENCE: (Duration, f64) = (Duration::from_millis(250), 10.0);
 
 /// With how many requests on their way. One alone proves nothing: it may be slow itself, and where an endpoint has no
 /// siblings the next requests would go to another cloud for it.
@@ -33,6 +31,8 @@ pub struct EndpointCell {
     awaited: AtomicU32,
     /// The last answer; or, where nothing was awaited then, when waiting began.
     quiet_since: AtomicU64,
+    /// How many are asking whether it still lives.
+    doubts: AtomicU32,
     /// Tries in a row that had no answer at all.
     unanswered: AtomicU32,
     outcomes: Outcomes,
@@ -53,6 +53,7 @@ impl EndpointCell {
             in_flight: AtomicU32::new(0),
             awaited: AtomicU32::new(0),
             quiet_since: AtomicU64::new(0),
+            doubts: AtomicU32::new(0),
             unanswered: AtomicU32::new(0),
             outcomes: Outcomes::default(),
             consecutive_failures: AtomicU32::new(0),
@@ -103,24 +104,23 @@ impl EndpointCell {
         self.latency(now) * f64::from(self.in_flight() + 1) / self.slow_start(now)
     }
 
-    /// Whether it owes answers for too long, and gets no new requests until it gives one.
-    pub fn silent(&self, now: Nanos) -> bool {
+    /// Whether it owes answers for too long, and gets no new requests until it gives one. `cluster` is its own.
+    pub fn silent(&self, cluster: &ClusterCell, now: Nanos) -> bool {
         // Pairs with `await_answer`: who sees that something is awaited sees since when.
         let awaited = self.awaited.load(Acquire);
-        if awaited > 0 && self.unanswered.load(Relaxed) >= DISTRUST_AFTER {
+        if self.doubts.load(Relaxed) > 0 || (awaited > 0 && self.unanswered.load(Relaxed) >= DISTRUST_AFTER) {
             return true;
         }
         if awaited < SILENCE_OF {
             return false;
         }
         let quiet = now.since(self.quiet_since());
-        quiet > SILENCE.0 && quiet > self.silence(now)
+        quiet > SILENCE && quiet > self.silence(cluster, now)
     }
 
     /// For how long it may say nothing.
-    pub(super) fn silence(&self, now: Nanos) -> Duration {
-        let (least, times) = SILENCE;
-        least.max(Duration::from_secs_f64(times * self.answers.at(now)))
+    pub(crate) fn silence(&self, cluster: &ClusterCell, now: Nanos) -> Duration {
+        cluster.silence(self.answers.at(now))
     }
 
     /// Requests whose response header is awaited.
@@ -136,6 +136,15 @@ impl EndpointCell {
     /// Whether it has answered anything at or after `then`.
     pub fn heard_since(&self, then: Nanos) -> bool {
         self.unanswered.load(Relaxed) == 0 && self.quiet_since.load(Relaxed) > then.0
+    }
+
+    /// Somebody asks whether it still lives, or has been told.
+    pub(super) fn doubt(&self, begins: bool) {
+        if begins {
+            self.doubts.fetch_add(1, Relaxed);
+        } else {
+            self.doubts.fetch_sub(1, Relaxed);
+        }
     }
 
     /// Gateway failures since the last answer.
@@ -228,10 +237,12 @@ impl EndpointCell {
         self.awaited.fetch_sub(1, Release);
     }
 
-    pub(super) fn answer(&self, took: Duration, outcome: Outcome, now: Nanos) {
+    /// `silence`: for how long it might have said nothing. What comes later than that comes out of a silence, and teaches no more
+    /// than this: else the first answers after a link was mended would make the next silence look normal.
+    pub(super) fn answer(&self, took: Duration, silence: Duration, outcome: Outcome, now: Nanos) {
         self.quiet_since.store(now.0, Relaxed);
         self.unanswered.store(0, Relaxed);
-        self.answers.observe(took, now, false);
+        self.answers.observe(took.min(silence), now, false);
         self.end_with(took, outcome, now);
     }
 

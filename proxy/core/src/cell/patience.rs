@@ -1,8 +1,8 @@
 //! How long an answer may take before something else is tried: learned from the answers themselves.
 //!
 //! A histogram with two buckets an octave, from 1 ms to half a minute. An answer costs it one addition; the tick reads the 99th
-//! percentile. It forgets by halving itself once it holds enough, so that a busy pool remembers seconds and a quiet one
-//! what little it knows.
+//! percentile and the 10th. It forgets by halving itself once it holds enough, so that a busy pool remembers seconds and a quiet
+//! one what little it knows.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::RESPONSE_TIMEOUT;
 
 const BUCKETS: usize = 32;
 
-/// With fewer answers than this there is no 99th percentile to speak of.
+/// With fewer answers than this there are no percentiles to speak of.
 const ENOUGH: u64 = 100;
 
 /// Once it holds so many, everything counts half.
@@ -33,11 +33,13 @@ pub(super) struct Patience {
     known: AtomicU64,
     /// The 99th percentile, in nanoseconds; 0 until it is known.
     p99: AtomicU64,
+    /// The 10th, likewise.
+    p10: AtomicU64,
 }
 
 impl Patience {
     pub(super) fn new() -> Self {
-        Self { answers: Default::default(), known: AtomicU64::new(0), p99: AtomicU64::new(0) }
+        Self { answers: Default::default(), known: AtomicU64::new(0), p99: AtomicU64::new(0), p10: AtomicU64::new(0) }
     }
 
     pub(super) fn memory(&self) -> Vec<u32> {
@@ -67,6 +69,11 @@ impl Patience {
         self.times(TIMES_IN_SILENCE)
     }
 
+    /// What hardly any answer takes less than: the way there and back, mostly. Zero until it is known.
+    pub(super) fn least(&self) -> Duration {
+        Duration::from_nanos(self.p10.load(Relaxed))
+    }
+
     fn times(&self, times: u32) -> Duration {
         let (least, most) = RANGE;
         match self.p99.load(Relaxed) {
@@ -85,7 +92,8 @@ impl Patience {
             return 0;
         }
         if total >= ENOUGH {
-            self.p99.store(p99(&counts, total).as_nanos() as u64, Relaxed);
+            self.p99.store(percentile(&counts, total - total / 100).as_nanos() as u64, Relaxed);
+            self.p10.store(percentile(&counts, total / 10).as_nanos() as u64, Relaxed);
         }
         let mut kept = total;
         if total >= FULL {
@@ -100,8 +108,8 @@ impl Patience {
     }
 }
 
-fn p99(counts: &[u64; BUCKETS], total: u64) -> Duration {
-    let rank = total - total / 100;
+/// What the answer of this rank took, as the upper end of its bucket.
+fn percentile(counts: &[u64; BUCKETS], rank: u64) -> Duration {
     let mut seen = 0;
     let found = counts.iter().position(|count| {
         seen += count;
@@ -154,6 +162,17 @@ mod tests {
     #[test]
     fn nothing_is_concluded_from_a_few() {
         assert_eq!(learned([(99, ms(1))]), UNLEARNED);
+    }
+
+    #[test]
+    fn the_way_is_what_the_fastest_tenth_took() {
+        let patience = Patience::new();
+        assert_eq!(patience.least(), Duration::ZERO);
+        for (count, took) in [(150, ms(64)), (850, ms(1000))] {
+            (0..count).for_each(|_| patience.observe(took));
+        }
+        patience.learn();
+        assert_eq!(patience.least(), ms(64));
     }
 
     #[test]

@@ -12,8 +12,17 @@ fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
+/// One of which nothing is known.
+fn unknown() -> Arc<ClusterCell> {
+    Arc::new(ClusterCell::new(ms(30)))
+}
+
 fn attempt(cell: &Arc<EndpointCell>, now: Nanos) -> Attempt {
-    Attempt::begin(Arc::clone(cell), Arc::new(ClusterCell::new(ms(30))), Due::Answer, now)
+    attempt_in(&unknown(), cell, now)
+}
+
+fn attempt_in(cluster: &Arc<ClusterCell>, cell: &Arc<EndpointCell>, now: Nanos) -> Attempt {
+    Attempt::begin(Arc::clone(cell), Arc::clone(cluster), Due::Answer, now)
 }
 
 #[test]
@@ -136,20 +145,83 @@ fn ejections_grow_longer_up_to_a_limit() {
 fn two_requests_without_an_answer_for_a_quarter_of_a_second_are_silence() {
     let cell = Arc::new(EndpointCell::new(ms(1)));
     let mut owed = [attempt(&cell, at(1.0)), attempt(&cell, at(1.1))];
-    assert!(!cell.silent(at(1.25)) && cell.silent(at(1.26)));
+    assert!(!cell.silent(&unknown(), at(1.25)) && cell.silent(&unknown(), at(1.26)));
     owed[1].answered(200, at(1.3));
-    assert!(!cell.silent(at(1.3)), "it has answered");
+    assert!(!cell.silent(&unknown(), at(1.3)), "it has answered");
     let third = attempt(&cell, at(1.31));
-    assert!(!cell.silent(at(1.55)) && cell.silent(at(1.56)), "silence begins anew with the last answer");
+    assert!(!cell.silent(&unknown(), at(1.55)) && cell.silent(&unknown(), at(1.56)), "silence begins anew with the last answer");
     drop(third);
-    assert!(!cell.silent(at(9.0)), "one request proves nothing");
+    assert!(!cell.silent(&unknown(), at(9.0)), "one request proves nothing");
 }
 
 #[test]
 fn who_is_slow_may_be_silent_for_longer() {
     let cell = Arc::new(EndpointCell::new(ms(100)));
     let _owed = [attempt(&cell, at(1.0)), attempt(&cell, at(1.0))];
-    assert!(!cell.silent(at(1.99)) && cell.silent(at(2.01)), "ten times its average");
+    assert!(!cell.silent(&unknown(), at(1.99)) && cell.silent(&unknown(), at(2.01)), "ten times its average");
+}
+
+#[test]
+fn an_ocean_takes_no_ten_times_as_long_as_usual() {
+    let (cell, cluster) = (Arc::new(EndpointCell::new(ms(160))), unknown());
+    for n in 0..200 {
+        let now = at(f64::from(n) / 20.0);
+        attempt_in(&cluster, &cell, now).answered(200, now.after(ms(155)));
+    }
+    cluster.learn();
+    let _owed = [attempt_in(&cluster, &cell, at(11.0)), attempt_in(&cluster, &cell, at(11.0))];
+    let silent = |seconds| cell.silent(&cluster, at(seconds));
+    assert!(!silent(11.3) && silent(11.4), "twice the way of 160 ms, which is known to a half octave");
+}
+
+#[test]
+fn calls_on_streams_tell_of_the_way_and_of_nothing_that_takes_long() {
+    let (cell, cluster) = (Arc::new(EndpointCell::new(ms(160))), unknown());
+    let call = |now: Nanos, took| {
+        Attempt::begin(Arc::clone(&cell), Arc::clone(&cluster), Due::Nothing, now).answered(200, now.after(ms(took)));
+    };
+    (0..200).for_each(|n| call(at(f64::from(n) / 20.0), 155));
+    (0..50).for_each(|n| call(at(20.0 + f64::from(n)), 9000));
+    cluster.learn();
+    assert!(cluster.patience() < ms(4000), "of the calls that wait for an event: nothing");
+    assert!(cluster.silence(0.155) < ms(370));
+}
+
+#[test]
+fn what_comes_out_of_a_silence_does_not_make_the_next_one_look_normal() {
+    let (cell, cluster) = (Arc::new(EndpointCell::new(ms(1))), unknown());
+    for n in 0..200 {
+        let now = at(f64::from(n) / 20.0);
+        attempt_in(&cluster, &cell, now).answered(200, now.after(ms(3)));
+    }
+    // A link is stalled for ten seconds, and then all of it comes at once.
+    let mut stalled: Vec<_> = (0..20).map(|_| attempt_in(&cluster, &cell, at(10.0))).collect();
+    assert!(cell.silent(&cluster, at(10.3)));
+    cluster.hush(at(19.9));
+    for attempt in &mut stalled {
+        attempt.answered(200, at(20.0));
+    }
+    cluster.learn();
+    assert_eq!(cluster.patience(), ms(1000), "as before");
+    assert!(cell.silence(&cluster, at(20.0)) < ms(2000), "{:?}", cell.silence(&cluster, at(20.0)));
+}
+
+#[test]
+fn who_has_become_slow_is_no_longer_silent() {
+    let (cell, cluster) = (Arc::new(EndpointCell::new(ms(1))), unknown());
+    let mut now = at(1.0);
+    for _ in 0..200 {
+        attempt_in(&cluster, &cell, now).answered(200, now.after(ms(3)));
+        now = now.after(ms(50));
+    }
+    cluster.learn();
+    let mut turns = 0;
+    while cell.silence(&cluster, now) < ms(2000) {
+        attempt_in(&cluster, &cell, now).answered(200, now.after(ms(2000)));
+        now = now.after(ms(2000));
+        turns += 1;
+    }
+    assert!(turns <= 6, "it takes {turns} answers of two seconds to believe them");
 }
 
 #[test]
@@ -157,7 +229,7 @@ fn failures_do_not_make_silence_look_normal() {
     let cell = Arc::new(EndpointCell::new(ms(1)));
     attempt(&cell, at(1.0)).failed(at(3.0));
     let _owed = [attempt(&cell, at(3.0)), attempt(&cell, at(3.0))];
-    assert!(cell.silent(at(3.3)));
+    assert!(cell.silent(&unknown(), at(3.3)));
 }
 
 #[test]
@@ -166,12 +238,12 @@ fn whoever_was_silent_twice_gets_one_request_at_a_time_until_it_answers() {
     for _ in 0..2 {
         attempt(&cell, at(1.0)).failed(at(2.0));
     }
-    assert!(!cell.silent(at(2.0)), "somebody has to find out");
+    assert!(!cell.silent(&unknown(), at(2.0)), "somebody has to find out");
     let mut probe = attempt(&cell, at(2.0));
-    assert!(cell.silent(at(2.0)));
+    assert!(cell.silent(&unknown(), at(2.0)));
     probe.answered(503, at(2.1));
     let _more = attempt(&cell, at(2.1));
-    assert!(!cell.silent(at(2.1)), "any answer is a sign of life");
+    assert!(!cell.silent(&unknown(), at(2.1)), "any answer is a sign of life");
 }
 
 #[test]
@@ -181,13 +253,13 @@ fn clients_that_leave_early_do_not_hide_silence() {
     for attempt in &mut owed {
         attempt.abandoned(at(1.4));
     }
-    assert!(!cell.silent(at(1.4)), "nothing is owed");
+    assert!(!cell.silent(&unknown(), at(1.4)), "nothing is owed");
     let mut again = [attempt(&cell, at(1.4)), attempt(&cell, at(1.4))];
     for attempt in &mut again {
         attempt.abandoned(at(1.8));
     }
     let _next = attempt(&cell, at(1.8));
-    assert!(cell.silent(at(1.8)));
+    assert!(cell.silent(&unknown(), at(1.8)));
     assert_eq!(cell.consecutive_failures(), 0, "nobody has proved that it failed");
 }
 
@@ -199,12 +271,35 @@ fn streams_and_bodies_on_their_way_are_no_silence() {
     let _streams = [begin(Due::Nothing), begin(Due::Nothing)];
     let mut uploads = [begin(Due::Answer), begin(Due::Answer)];
     uploads.iter_mut().for_each(Attempt::sending);
-    assert!(!cell.silent(at(60.0)));
+    assert!(!cell.silent(&unknown(), at(60.0)));
     for upload in &mut uploads {
         upload.sent(at(60.0));
     }
-    assert!(!cell.silent(at(60.2)) && cell.silent(at(60.3)), "the wait begins when all is sent");
+    assert!(!cell.silent(&unknown(), at(60.2)) && cell.silent(&unknown(), at(60.3)), "the wait begins when all is sent");
     assert_eq!(cell.in_flight(), 4);
+}
+
+#[test]
+fn who_listens_hears_what_came_since_it_listened_last() {
+    let cell = Arc::new(EndpointCell::new(ms(1)));
+    let waiting = attempt(&cell, at(1.0));
+    let mut ear = waiting.ear();
+    attempt(&cell, at(1.0)).answered(200, at(1.1));
+    assert_eq!([ear.heard(), ear.heard()], [true, false]);
+    attempt(&cell, at(1.1)).answered(200, at(1.2));
+    assert!(ear.heard());
+}
+
+#[test]
+fn who_is_doubted_gets_nothing_until_that_has_an_end() {
+    let cell = Arc::new(EndpointCell::new(ms(1)));
+    let (one, other) = (attempt(&cell, at(1.0)), attempt(&cell, at(1.0)));
+    let mut ears = [one.ear(), other.ear()];
+    ears.iter_mut().for_each(|ear| ear.doubt(true));
+    ears[0].doubt(false);
+    assert!(cell.silent(&unknown(), at(1.0)), "the other one has no answer yet");
+    drop(ears);
+    assert!(!cell.silent(&unknown(), at(1.0)));
 }
 
 #[test]
@@ -212,9 +307,11 @@ fn a_slow_request_is_told_from_a_silent_endpoint_by_what_else_was_answered() {
     let cell = Arc::new(EndpointCell::new(ms(1)));
     let mut slow = attempt(&cell, at(1.0));
     attempt(&cell, at(1.1)).answered(200, at(1.2));
-    assert_eq!(slow.overdue(at(2.0)), Blame::Request, "it answers others");
+    assert_eq!(slow.overdue(at(3.0)), Blame::Request, "it answers others");
     assert_eq!(cell.consecutive_failures(), 0);
+    let mut cut = attempt(&cell, at(1.1));
+    assert_eq!(cut.overdue(at(3.3)), Blame::Cluster, "what it answered before says nothing of now");
     let mut silent = attempt(&cell, at(2.0));
-    assert_eq!(silent.overdue(at(3.0)), Blame::Cluster, "nobody answers");
-    assert_eq!(cell.consecutive_failures(), 1);
+    assert_eq!(silent.overdue(at(4.0)), Blame::Cluster, "nobody answers");
+    assert_eq!(cell.consecutive_failures(), 2);
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::cell::{SILENCE, Tally};
+use crate::cell::Tally;
 use crate::pool::{Member, Pool, PoolEndpoint};
 use crate::time::Nanos;
 
@@ -82,10 +82,9 @@ fn silent(member: &Member, now: Nanos) -> bool {
     let waiting = || open(member, now).filter(|e| e.cell.awaited() > 0);
     let Some(since) = waiting().map(|e| e.cell.quiet_since()).min() else { return false };
     let quiet = now.since(since.max(member.cell.answered_at()));
-    let (least, times) = SILENCE;
     let owed: u32 = waiting().map(|e| e.cell.awaited()).sum();
-    let all = open(member, now).all(|e| e.cell.silent(now));
-    all || (owed >= SILENCE_OF && quiet > least && quiet.as_secs_f64() > times * member.cell.latency(now))
+    let all = open(member, now).all(|e| e.cell.silent(&member.cell, now));
+    all || (owed >= SILENCE_OF && waiting().all(|e| quiet > e.cell.silence(&member.cell, now)))
 }
 
 /// Takes failing endpoints out of rotation, at most half of them.

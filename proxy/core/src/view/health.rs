@@ -36,19 +36,19 @@ pub fn health(snapshot: &Snapshot, now: Nanos) -> Vec<ClusterHealth> {
         for (member, count) in pool.members.iter().zip(&mut counts).filter(|(member, _)| member.absence.is_none()) {
             count.pools[member_state(member, now)] += 1;
             for endpoint in &member.endpoints {
-                count.endpoints[endpoint_state(endpoint, now)] += 1;
+                count.endpoints[endpoint_state(endpoint, member, now)] += 1;
             }
         }
     }
     counts
 }
 
-fn endpoint_state(endpoint: &PoolEndpoint, now: Nanos) -> usize {
+fn endpoint_state(endpoint: &PoolEndpoint, member: &Member, now: Nanos) -> usize {
     match endpoint {
         e if !e.ready || e.terminating => 3,
         e if !e.reachable() => 4,
         e if e.cell.ejected(now) => 2,
-        e if e.cell.silent(now) => 1,
+        e if e.cell.silent(&member.cell, now) => 1,
         _ => 0,
     }
 }
