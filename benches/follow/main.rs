@@ -147,7 +147,10 @@ impl Follower {
         let mut hub = Hub::new(factory, reader, Timing::default(), clock);
         hub.reconfigure(config.clusters.iter().map(|cluster| {
             let path = servers::kubeconfig(folder, cluster.id.as_str());
-            (cluster.id.clone(), Source::ApiServer { kubeconfig: Some(Kubeconfig { path, context: None }), namespaces: None })
+            (
+                cluster.id.clone(),
+                Source::ApiServer { kubeconfig: Some(Kubeconfig { path, context: None }), namespaces: None, nodes: false },
+            )
         }));
         let home = config.clusters[0].id.clone();
         let edge = Edge { home, listeners: Vec::new(), addresses: Vec::new() };

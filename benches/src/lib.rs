@@ -192,6 +192,7 @@ fn state(cluster: usize, size: Size) -> ClusterState {
         ingresses: (0..size.hosts).filter(copies).map(|n| (name(n, "web"), Arc::new(ingress(n, size)))).collect(),
         ingress_classes: BTreeMap::new(),
         namespaces: BTreeMap::new(),
+        nodes: BTreeMap::new(),
     };
     let endpoints = |n: usize| (0..size.endpoints).map(|e| endpoint(cluster, n * size.endpoints + e)).collect::<Vec<_>>();
     ClusterState {

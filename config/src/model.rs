@@ -134,7 +134,7 @@ pub struct Cluster {
     /// How its pods are reached from other clusters.
     pub reach: Reach,
     /// Where its edges are, for the edges of other clusters.
-    pub peers: Option<Peers>,
+    pub peers: Peers,
     /// Addresses that its pods may have; endpoints outside are refused when set, and `direct` needs it.
     pub pod_cidrs: Vec<IpNet>,
     /// Whether endpoint addresses in 127.0.0.0/8 and `::1` are taken. For demonstrations on one machine only.
@@ -158,6 +158,8 @@ pub enum Source {
         kubeconfig: Option<Kubeconfig>,
         /// The namespaces that are read; `None`: all.
         namespaces: Option<Vec<Arc<str>>>,
+        /// Whether its nodes are read by edges elsewhere, who find its edges at them.
+        nodes: bool,
     },
     /// A folder of Kubernetes YAML.
     Manifests(PathBuf),
@@ -194,6 +196,26 @@ pub enum Peers {
     Service(ObjectName),
     /// Fixed addresses.
     Addresses(Vec<SocketAddr>),
+    /// The cluster's nodes, at the peer port.
+    Nodes(NodeAddress),
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Self::Nodes(NodeAddress::default())
+    }
+}
+
+/// Which address of a node edges elsewhere call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NodeAddress {
+    /// Its `ExternalIP`, or if it has none its `InternalIP`.
+    #[default]
+    Any,
+    /// Its `InternalIP`.
+    Internal,
+    /// Its `ExternalIP`.
+    External,
 }
 
 /// Whether a cluster takes part.

@@ -193,7 +193,7 @@ pub struct RawCluster {
     pub manifests: At<String>,
     /// How edges elsewhere reach this cluster's pods: `edge`, `direct`, or `{direct: {plaintext: true}}`. Default: `edge`.
     pub reach: At<RawReach>,
-    /// Where edges elsewhere find this cluster's edges: `dns`, `service` or `addresses`.
+    /// Where edges elsewhere find this cluster's edges: `dns`, `service`, `addresses` or `nodes`. Default: its nodes.
     pub peers: At<RawPeers>,
     /// Networks of this cluster's pods; endpoints outside are refused. `direct` needs it.
     #[serde(rename = "podCIDRs")]
@@ -274,7 +274,7 @@ pub struct RawDirect {
     pub plaintext: At<bool>,
 }
 
-/// Where a cluster's edges are; exactly one of the three.
+/// Where a cluster's edges are; exactly one of the four.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct RawPeers {
@@ -284,6 +284,18 @@ pub struct RawPeers {
     pub service: At<String>,
     /// `ADDRESS:PORT` of each.
     pub addresses: At<Vec<At<String>>>,
+    /// Which addresses of its nodes. Without `peers` it is the external one of a node that has one, else the internal one.
+    pub nodes: At<RawNodeAddress>,
+}
+
+/// Which address of a node.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RawNodeAddress {
+    /// Its `InternalIP`.
+    Internal,
+    /// Its `ExternalIP`.
+    External,
 }
 
 /// Whether a cluster takes part.

@@ -42,7 +42,8 @@ fn share_objects(old: &Arc<Objects>, mut new: Arc<Objects>) -> Arc<Objects> {
     }
     let services = Common::of(&old.services, &new.services);
     let ingresses = Common::of(&old.ingresses, &new.ingresses);
-    if services.all && ingresses.all && old.ingress_classes == new.ingress_classes && old.namespaces == new.namespaces {
+    let others = old.ingress_classes == new.ingress_classes && old.namespaces == new.namespaces && old.nodes == new.nodes;
+    if services.all && ingresses.all && others {
         return old.clone();
     }
     services.put_into(&mut new, |objects| &mut objects.services);

@@ -80,6 +80,7 @@ impl Store {
             Object::IngressClass(_) => drop(Arc::make_mut(&mut self.derived.objects).ingress_classes.remove(&name.name)),
             Object::Namespace(_) => drop(Arc::make_mut(&mut self.derived.objects).namespaces.remove(&name.name)),
             Object::Secret(_) => drop(self.derived.secrets.remove(name)),
+            Object::Node(_) => drop(Arc::make_mut(&mut self.derived.objects).nodes.remove(&name.name)),
         }
         true
     }
@@ -166,6 +167,7 @@ impl Store {
                 Arc::make_mut(&mut self.derived.objects).namespaces.insert(name.name, *namespace);
             }
             Object::Secret(secret) => drop(self.derived.secrets.insert(name, secret.clone())),
+            Object::Node(node) => drop(Arc::make_mut(&mut self.derived.objects).nodes.insert(name.name, *node)),
         }
     }
 

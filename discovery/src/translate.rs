@@ -6,6 +6,7 @@
 mod class;
 mod ingress;
 mod namespace;
+mod node;
 mod protocol;
 mod secret;
 mod service;
@@ -16,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use causeway_config::{ClusterId, ObjectName, Scope};
-use causeway_core::cluster::{Endpoint, Ingress, IngressClass, Namespace, Service};
+use causeway_core::cluster::{Endpoint, Ingress, IngressClass, Namespace, Node, Service};
 use causeway_core::diagnostics::Diagnostic;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use class::ingress_class;
 pub use ingress::ingress;
 pub use namespace::namespace;
+pub use node::node;
 pub use secret::secret;
 pub use service::service;
 pub use slice::endpoint_slice;
@@ -69,6 +71,8 @@ pub enum Kind {
     Namespace,
     /// `core/v1`
     Secret,
+    /// `core/v1`, cluster-wide; read only where a cluster's edges are found at its nodes
+    Node,
 }
 
 /// The contents of an object.
@@ -87,6 +91,8 @@ pub enum Object {
     /// A Secret, which is never written anywhere.
     #[serde(skip)]
     Secret(Arc<Secret>),
+    /// A node.
+    Node(Node),
 }
 
 /// An address family.
@@ -119,8 +125,8 @@ pub struct Listed {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Service, Self::EndpointSlice, Self::Ingress, Self::IngressClass, Self::Namespace, Self::Secret];
+    pub const ALL: [Self; 7] =
+        [Self::Service, Self::EndpointSlice, Self::Ingress, Self::IngressClass, Self::Namespace, Self::Secret, Self::Node];
 
     /// `kind`
     pub fn as_str(self) -> &'static str {
@@ -131,13 +137,14 @@ impl Kind {
             Self::IngressClass => "IngressClass",
             Self::Namespace => "Namespace",
             Self::Secret => "Secret",
+            Self::Node => "Node",
         }
     }
 
     /// The one `apiVersion` that is read.
     pub fn api_version(self) -> &'static str {
         match self {
-            Self::Service | Self::Namespace | Self::Secret => "v1",
+            Self::Service | Self::Namespace | Self::Secret | Self::Node => "v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
             Self::Ingress | Self::IngressClass => "networking.k8s.io/v1",
         }
@@ -145,7 +152,7 @@ impl Kind {
 
     /// Whether its objects lie in namespaces.
     pub fn namespaced(self) -> bool {
-        !matches!(self, Self::IngressClass | Self::Namespace)
+        !matches!(self, Self::IngressClass | Self::Namespace | Self::Node)
     }
 }
 

@@ -160,7 +160,7 @@ fn the_pod_has_what_the_edge_looks_for() {
     let service = object("Service", "peer");
     for cluster in &config.clusters {
         let named = format!("{}/peer", service["metadata"]["namespace"].as_str().unwrap());
-        assert_eq!(cluster.peers, Some(causeway_config::Peers::Service(named.parse().unwrap())));
+        assert_eq!(cluster.peers, causeway_config::Peers::Service(named.parse().unwrap()));
         let causeway_config::Source::ApiServer { kubeconfig: Some(kubeconfig), .. } = &cluster.source else { panic!() };
         assert_eq!(kubeconfig.path, mounts["kubeconfigs"].join(cluster.id.as_str()));
     }

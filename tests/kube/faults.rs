@@ -1,6 +1,7 @@
 //! API servers that misbehave: nothing that was there is lost, and somebody says why.
 
 use causeway_core::cluster::Freshness;
+use causeway_discovery::translate::Kind;
 use causeway_test_apiserver::{Fault, Resource};
 
 use crate::support::*;
@@ -210,7 +211,7 @@ async fn a_server_that_closes_every_watch_at_once_is_not_asked_without_end() {
     followed.server.close_watches();
     followed.server.until(|_| began.elapsed() > QUICK.shortest * 20).await;
     let (opened, pauses) = (stats.evidence().watches().0 - opened, began.elapsed().as_secs_f64() / QUICK.shortest.as_secs_f64());
-    assert!(opened as f64 <= 6.0 * (pauses + 2.0), "{opened} watches in the time of {pauses:.1} pauses");
+    assert!(opened as f64 <= Kind::ALL.len() as f64 * (pauses + 2.0), "{opened} watches in the time of {pauses:.1} pauses");
     followed.server.no_faults();
     followed.server.apply(&service("shop/new")).unwrap();
     followed.until("the change", |state| state.objects.services.len() == 5).await;

@@ -178,3 +178,19 @@ async fn only_the_named_namespaces_are_asked_for() {
     let text = diagnostics(&state);
     assert!(text.contains("ingressclasses") && !text.contains("services"), "{text}");
 }
+
+/// Nodes are a cluster's own business, unless its edges are to be found at them.
+#[tokio::test]
+async fn nodes_are_read_only_where_somebody_looks_for_edges_at_them() {
+    let node = "---\napiVersion: v1\nkind: Node\nmetadata: {name: ip-10-0-0-7.ec2.internal}\nstatus: {addresses: [{type: InternalIP, \
+                address: 10.0.0.7}], conditions: [{type: Ready, status: 'True'}]}\n";
+    for nodes in [true, false] {
+        let setting = Setting { nodes, ..Setting::default() };
+        let mut followed = Followed::with(&(shop() + node), setting).await;
+        let state = followed.synced().await;
+        let found: Vec<_> = state.objects.nodes.values().map(|node| (node.ready, node.internal)).collect();
+        assert_eq!(found, if nodes { vec![(true, "10.0.0.7".parse().ok())] } else { vec![] });
+        let asked = followed.server.requests().iter().any(|request| request.path.ends_with("/nodes"));
+        assert_eq!(asked, nodes);
+    }
+}

@@ -48,11 +48,12 @@ pub(crate) struct Setting {
     pub(crate) patience: Patience,
     pub(crate) namespaces: Option<Vec<Arc<str>>>,
     pub(crate) cached: bool,
+    pub(crate) nodes: bool,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { options: Options::default(), patience: QUICK, namespaces: None, cached: false }
+        Self { options: Options::default(), patience: QUICK, namespaces: None, cached: false, nodes: true }
     }
 }
 
@@ -85,7 +86,10 @@ impl Followed {
         let (wanted, reader) = watch::channel(WantedSecrets::default());
         let mut hub = hub(folder.path().to_owned(), setting, reader);
         let kubeconfig = Some(Kubeconfig { path: folder.path().join("kubeconfig"), context: None });
-        hub.reconfigure([(cluster(), Source::ApiServer { kubeconfig, namespaces: setting.namespaces.clone() })]);
+        hub.reconfigure([(
+            cluster(),
+            Source::ApiServer { kubeconfig, namespaces: setting.namespaces.clone(), nodes: setting.nodes },
+        )]);
         Self { server, hub, wanted, folder, last: None }
     }
 
@@ -155,11 +159,13 @@ fn hub(folder: PathBuf, setting: &Setting, wanted: watch::Receiver<WantedSecrets
     let timing = Timing { quiet: Duration::from_millis(5), ceiling: Duration::from_millis(50) };
     let Setting { cached, patience, .. } = setting.clone();
     let factory = Box::new(move |cluster: &ClusterId, source: &Source| {
-        let Source::ApiServer { kubeconfig: Some(Kubeconfig { path, context }), namespaces } = source else { unreachable!() };
+        let Source::ApiServer { kubeconfig: Some(Kubeconfig { path, context }), namespaces, nodes } = source else {
+            unreachable!()
+        };
         let access = Access::Kubeconfig { path: path.clone(), context: context.clone() };
         let cache = cached.then(|| Cache::new(cache_folder(&folder), cluster.clone()));
         let source = ApiServerSource::new(access, namespaces.clone(), cache, of_sources.clone());
-        Box::new(source.with_patience(patience)) as Box<dyn causeway_discovery::ClusterSource>
+        Box::new(source.with_nodes(*nodes).with_patience(patience)) as Box<dyn causeway_discovery::ClusterSource>
     });
     Hub::new(factory, wanted, timing, clock)
 }

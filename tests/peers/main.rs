@@ -4,6 +4,7 @@
 mod crossing;
 mod door;
 mod failover;
+mod nodes;
 mod relay;
 mod streams;
 mod trust;

@@ -106,6 +106,27 @@ impl Peered {
         App::start(Options { config, home: cluster.into() }).unwrap_or_else(|error| panic!("{error:#}"))
     }
 
+    /// Starts one more edge in a cluster, whose configuration is that cluster's as `edit` leaves it; returns its position.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn another(&mut self, n: usize, edit: impl FnOnce(String) -> String) -> usize {
+        let (position, cluster) = (self.edges.len(), CLUSTERS[n]);
+        let folder = format!("edge-{cluster}-{position}");
+        std::fs::create_dir(self.path(&folder)).expect("it is new");
+        for file in ["tls.key", "tls.crt", "ca.crt"] {
+            let from = self.path(&format!("edge-{cluster}/{file}"));
+            std::fs::copy(from, self.path(&format!("{folder}/{file}"))).expect("there is room");
+        }
+        let text = std::fs::read_to_string(self.path(&format!("edge-{cluster}/causeway.yaml"))).expect("it is there");
+        self.write(&format!("{folder}/causeway.yaml"), edit(text));
+        let options = Options { config: self.path(&format!("{folder}/causeway.yaml")), home: cluster.into() };
+        let app = App::start(options).unwrap_or_else(|error| panic!("{error:#}"));
+        assert!(soon("readiness", app.readiness().ready()).await);
+        self.edges.push(Some(app));
+        position
+    }
+
     /// Writes the configuration anew, with the addresses of the edges that run.
     pub fn introduce(&self) {
         self.configure(&self.more);

@@ -140,7 +140,7 @@ fn cluster(name: &str) -> Cluster {
         coordinates: None,
         source: Source::Manifests(name.into()),
         reach: Reach::Direct { plaintext: true },
-        peers: None,
+        peers: causeway_config::Peers::default(),
         pod_cidrs: vec!["127.0.0.0/8".parse().expect("a network")],
         allow_loopback: true,
         may_serve: None,

@@ -9,9 +9,10 @@ use super::values::{self, socket};
 use crate::error::{FaultKind, suggest};
 use crate::geography::Coordinates;
 use crate::ids::{HostPattern, ObjectName};
-use crate::model::{Cluster, ClusterState, Kubeconfig, Peers, Reach, Source};
+use crate::model::{Cluster, ClusterState, Kubeconfig, NodeAddress, Peers, Reach, Source};
 use crate::raw::{
-    At, Entries, RawCluster, RawClusterState, RawCoordinates, RawLocation, RawMaxStale, RawPeers, RawReach, RawReachWord,
+    At, Entries, RawCluster, RawClusterState, RawCoordinates, RawLocation, RawMaxStale, RawNodeAddress, RawPeers, RawReach,
+    RawReachWord,
 };
 use crate::regions;
 use crate::tree::{NodeId, Tree, shorten};
@@ -50,6 +51,8 @@ impl Check<'_> {
         let (at, raw) = raw.given()?;
         let pod_cidrs = self.networks(&raw.pod_cidrs);
         let reach = self.reach(at, raw);
+        let peers = self.peers(&raw.peers);
+        let nodes = reach == Reach::Edge && matches!(peers, Peers::Nodes(_));
         if raw.allow_loopback_endpoints.get() == Some(&true) {
             self.report.warn(
                 raw.allow_loopback_endpoints.node(),
@@ -59,9 +62,9 @@ impl Check<'_> {
         }
         let cluster = Cluster {
             coordinates: self.location(&raw.location),
-            source: self.source(at, raw, others),
+            source: self.source(at, raw, others, nodes),
             reach,
-            peers: self.peers(&raw.peers),
+            peers,
             pod_cidrs,
             allow_loopback: raw.allow_loopback_endpoints.get().copied().unwrap_or(false),
             may_serve: self.list(&raw.may_serve, values::name::<HostPattern>),
@@ -108,7 +111,7 @@ impl Check<'_> {
         }
     }
 
-    fn source(&self, at: NodeId, raw: &RawCluster, others: bool) -> Source {
+    fn source(&self, at: NodeId, raw: &RawCluster, others: bool, nodes: bool) -> Source {
         let kubeconfig = self.path(&raw.kubeconfig);
         let manifests = self.path(&raw.manifests);
         if raw.kubeconfig.is_given() && raw.manifests.is_given() {
@@ -157,6 +160,7 @@ impl Check<'_> {
             None => Source::ApiServer {
                 kubeconfig: kubeconfig.map(|path| Kubeconfig { path, context: raw.context.get().cloned() }),
                 namespaces: namespaces.map(|names| names.into_iter().map(Into::into).collect()),
+                nodes,
             },
         }
     }
@@ -192,15 +196,16 @@ impl Check<'_> {
         reach
     }
 
-    fn peers(&self, raw: &At<RawPeers>) -> Option<Peers> {
-        let (at, RawPeers { dns, service, addresses }) = raw.given()?;
-        let given = [dns.is_given(), service.is_given(), addresses.is_given()].into_iter().filter(|given| *given).count();
+    fn peers(&self, raw: &At<RawPeers>) -> Peers {
+        let Some((at, RawPeers { dns, service, addresses, nodes })) = raw.given() else { return Peers::default() };
+        let given = [dns.is_given(), service.is_given(), addresses.is_given(), nodes.is_given()];
+        let given = given.into_iter().filter(|given| *given).count();
         if given != 1 {
             let found = if given == 0 { "none" } else { "more than one" };
             self.report.fault(
                 at,
                 FaultKind::Conflict,
-                format!("{found} of `dns`, `service` and `addresses` is given"),
+                format!("{found} of `dns`, `service`, `addresses` and `nodes` is given"),
                 "give exactly one of them, or remove `peers` for the addresses of the cluster's nodes",
             );
         }
@@ -213,7 +218,11 @@ impl Check<'_> {
             address if address.port() == 0 => Err((format!("`{address}` has no port"), format!("write `{}:8444`", address.ip()))),
             address => Ok(address),
         });
-        dns.or(service).or(addresses.map(Peers::Addresses))
+        let nodes = nodes.get().map(|address| match address {
+            RawNodeAddress::Internal => NodeAddress::Internal,
+            RawNodeAddress::External => NodeAddress::External,
+        });
+        dns.or(service).or(addresses.map(Peers::Addresses)).or(nodes.map(Peers::Nodes)).unwrap_or_default()
     }
 
     fn weight(&self, raw: &At<f64>) -> f64 {

@@ -102,7 +102,11 @@ fn relative_paths_start_from_the_files_folder() {
     assert_eq!(config.clusters[0].source, Source::Manifests("dir/lab".into()));
     assert_eq!(
         config.clusters[1].source,
-        Source::ApiServer { kubeconfig: Some(Kubeconfig { path: "/etc/b.yaml".into(), context: None }), namespaces: None }
+        Source::ApiServer {
+            kubeconfig: Some(Kubeconfig { path: "/etc/b.yaml".into(), context: None }),
+            namespaces: None,
+            nodes: true
+        }
     );
     assert_eq!(config.geo.database, Some("dir/../geo.mmdb".into()));
 }

@@ -85,6 +85,9 @@ impl Account {
                     for namespace in namespaces {
                         let name = json!({"namespace": namespace, "name": role});
                         let rules = rbac::namespaced(&rules);
+                        if rules.is_empty() {
+                            continue;
+                        }
                         objects.push(json!({"apiVersion": rbac::API_VERSION, "kind": "Role", "metadata": name, "rules": rules}));
                         objects.push(self.binding("RoleBinding", &name, "Role", role));
                     }
@@ -185,8 +188,8 @@ mod tests {
     #[test]
     fn an_account_for_the_whole_cluster_has_cluster_roles() {
         let objects = account(None).objects();
-        let twice = ["ClusterRole", "ClusterRoleBinding", "ClusterRole", "ClusterRoleBinding"];
-        assert_eq!(kinds(&objects), [&["ServiceAccount", "Secret"], &twice[..]].concat());
+        let roles = ["ClusterRole", "ClusterRoleBinding"].repeat(3);
+        assert_eq!(kinds(&objects), [&["ServiceAccount", "Secret"], &roles[..]].concat());
         assert!(
             objects.iter().filter(|object| object["kind"] == "ClusterRole").all(|role| role["metadata"]["namespace"].is_null())
         );

@@ -21,10 +21,18 @@ pub const API_VERSION: &str = "rbac.authorization.k8s.io/v1";
 /// What a source needs: names of roles, and their `rules`, a rule a kind.
 ///
 /// Secrets have a role of their own, so that it can be left out: an account without it, or with `get` on single names, is served
-/// too, only more slowly.
-pub fn roles() -> [(&'static str, Vec<Value>); 2] {
-    let (secrets, others): (Vec<_>, Vec<_>) = Kind::ALL.into_iter().partition(|kind| *kind == Kind::Secret);
-    [("causeway", others.into_iter().map(rule).collect()), ("causeway-secrets", secrets.into_iter().map(rule).collect())]
+/// too, only more slowly. Nodes have one since they are read only where `peers` does not say where a cluster's edges are.
+pub fn roles() -> [(&'static str, Vec<Value>); 3] {
+    let of = |role: &'static str| (role, Kind::ALL.into_iter().filter(|kind| self::role(*kind) == role).map(rule).collect());
+    ["causeway", "causeway-secrets", "causeway-nodes"].map(of)
+}
+
+fn role(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Secret => "causeway-secrets",
+        Kind::Node => "causeway-nodes",
+        _ => "causeway",
+    }
 }
 
 /// The rules that a Role can grant: those of kinds that lie in namespaces.
@@ -46,6 +54,7 @@ pub(super) fn resource(kind: Kind) -> &'static str {
         Kind::IngressClass => "ingressclasses",
         Kind::Namespace => "namespaces",
         Kind::Secret => "secrets",
+        Kind::Node => "nodes",
     }
 }
 
@@ -68,6 +77,11 @@ pub(super) fn remedy(scope: &Scope, cause: Cause) -> String {
     match (&scope.namespace, cause) {
         (_, Cause::Absent) => {
             format!("the API server has no `{resource}` in group `{group}`: use Kubernetes 1.21 or newer; it is asked again")
+        }
+        (None, _) if scope.kind == Kind::Node => {
+            "let a ClusterRole grant get, list and watch on `nodes`, or say in `peers` of this cluster where its edges are; it is \
+             asked again"
+                .to_owned()
         }
         (Some(namespace), _) => {
             format!(
@@ -96,9 +110,9 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_rule_that_only_reads() {
-        let [(_, others), (_, secrets)] = roles();
-        assert_eq!(others.len() + secrets.len(), Kind::ALL.len());
-        for rule in others.iter().chain(&secrets) {
+        let [(_, others), (_, secrets), (_, nodes)] = roles();
+        assert_eq!(others.len() + secrets.len() + nodes.len(), Kind::ALL.len());
+        for rule in others.iter().chain(&secrets).chain(&nodes) {
             assert_eq!(rule["verbs"], json!(["get", "list", "watch"]));
         }
         assert_eq!(others[0], json!({"apiGroups": [""], "resources": ["services"], "verbs": VERBS}));

@@ -40,6 +40,8 @@ pub struct ApiServerSource {
     access: Access,
     /// The namespaces to read; `None`: all.
     namespaces: Option<Vec<Arc<str>>>,
+    /// Whether nodes are read too.
+    nodes: bool,
     cache: Option<Cache>,
     clock: Clock,
     patience: Patience,
@@ -53,13 +55,19 @@ impl ApiServerSource {
         let patience = Patience::default();
         let evidence = Evidence::new(clock.clone());
         let stats = Arc::new(Stats::new(evidence.clone()));
-        Self { access, namespaces, cache, clock, patience, evidence, stats }
+        Self { access, namespaces, nodes: false, cache, clock, patience, evidence, stats }
     }
 
     /// With other waits than usual.
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
+    }
+
+    /// Reads nodes too, if `nodes` says so.
+    #[must_use]
+    pub fn with_nodes(self, nodes: bool) -> Self {
+        Self { nodes, ..self }
     }
 
     /// What will be watched.
@@ -70,7 +78,7 @@ impl ApiServerSource {
             }
             _ => vec![Scope { kind, namespace: None }],
         };
-        Kind::ALL.into_iter().flat_map(of_kind).collect()
+        Kind::ALL.into_iter().filter(|kind| self.nodes || *kind != Kind::Node).flat_map(of_kind).collect()
     }
 }
 

@@ -69,6 +69,9 @@ pub struct Objects {
     pub ingress_classes: BTreeMap<Arc<str>, IngressClass>,
     /// Namespaces by name. An account that may not read them, or a folder, has none of them, and their objects all the same.
     pub namespaces: BTreeMap<Arc<str>, Namespace>,
+    /// Nodes by name, where the cluster's edges are to be found at them.
+    #[serde(default)]
+    pub nodes: BTreeMap<Arc<str>, Node>,
 }
 
 /// A Service (`core/v1`).
@@ -210,6 +213,18 @@ pub struct IngressTls {
 pub struct Namespace {
     /// Annotation `causeway.dev/scope`: `cluster` keeps everything in it at home, whatever the objects say themselves.
     pub scope: Scope,
+}
+
+/// A Node (`core/v1`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Node {
+    /// Its condition `Ready`; absent means ready.
+    pub ready: bool,
+    /// The first `InternalIP` of `status.addresses`.
+    pub internal: Option<IpAddr>,
+    /// The first `ExternalIP` of `status.addresses`.
+    pub external: Option<IpAddr>,
 }
 
 /// An `IngressClass` (`networking.k8s.io/v1`).

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use causeway_config::{ClusterId, ClusterState as State, Config, Coordinates, HostPattern, ObjectName};
 use serde::Serialize;
 
-use crate::cluster::{Endpoints, Freshness, Objects, Service};
+use crate::cluster::{Endpoints, Freshness, Node, Objects, Service};
 use crate::diagnostics::Diagnostic;
 use crate::distance::DistanceCell;
 use crate::peer::ClusterPeers;
@@ -118,6 +118,12 @@ impl Snapshot {
     pub fn service(&self, cluster: &ClusterId, name: &ObjectName) -> Option<&Arc<Service>> {
         let position = self.clusters.iter().position(|info| info.id == *cluster)?;
         self.objects.get(position)?.services.get(name)
+    }
+
+    /// The nodes of a cluster whose edges are to be found at them.
+    pub fn nodes(&self, cluster: &ClusterId) -> impl Iterator<Item = &Node> {
+        let position = self.clusters.iter().position(|info| info.id == *cluster);
+        position.and_then(|position| self.objects.get(position)).into_iter().flat_map(|objects| objects.nodes.values())
     }
 
     /// Whether both would decide everything alike, so that the newer need not be published.

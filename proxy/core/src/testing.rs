@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_config as config;
-use causeway_config::{Cluster, ClusterId, Config, Coordinates, ObjectName, Reach, Scope, Source};
+use causeway_config::{Cluster, ClusterId, Config, Coordinates, ObjectName, Peers, Reach, Scope, Source};
 
 use crate::cluster::{
     AppProtocol, ClusterState, Endpoint, Freshness, Ingress, IngressRule, Objects, PathType, PortRef, Service, ServicePort,
@@ -57,7 +57,7 @@ fn cluster(name: &str, lat: f64, lon: f64) -> Cluster {
         coordinates: Some(Coordinates { lat, lon }),
         source: Source::Manifests(name.into()),
         reach: Reach::Direct { plaintext: true },
-        peers: None,
+        peers: Peers::default(),
         pod_cidrs: vec!["10.0.0.0/8".parse().unwrap()],
         allow_loopback: false,
         may_serve: None,

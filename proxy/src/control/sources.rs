@@ -16,10 +16,12 @@ pub(super) fn factory(home: ClusterId, state_dir: Option<PathBuf>, clock: Clock)
     let in_a_pod = std::env::var_os(IN_A_POD).is_some();
     Box::new(move |cluster, source| match source {
         Source::Manifests(folder) => Box::new(ManifestSource::new(folder.clone())),
-        Source::ApiServer { kubeconfig, namespaces } => match access(*cluster == home, in_a_pod, kubeconfig.as_ref()) {
+        Source::ApiServer { kubeconfig, namespaces, nodes } => match access(*cluster == home, in_a_pod, kubeconfig.as_ref()) {
             Some(access) => {
                 let cache = state_dir.as_deref().map(|folder| Cache::new(folder.join(Path::new("clusters")), cluster.clone()));
-                Box::new(ApiServerSource::new(access, namespaces.clone(), cache, clock.clone()))
+                // At home nobody looks for edges by their nodes.
+                let nodes = *nodes && *cluster != home;
+                Box::new(ApiServerSource::new(access, namespaces.clone(), cache, clock.clone()).with_nodes(nodes))
             }
             None => Box::new(NoAccess),
         },

@@ -11,9 +11,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_config::{ClusterId, Config, ObjectName, Peers, Reach};
+use causeway_config::{ClusterId, Config, NodeAddress, ObjectName, Peers, Reach};
 use causeway_core::Snapshot;
-use causeway_core::cluster::Service;
+use causeway_core::cluster::{Node, Service};
 use causeway_core::link::InstanceId;
 use tokio::time::Instant;
 
@@ -47,14 +47,10 @@ impl Finder {
         self.asked.clear();
         for cluster in config.clusters.iter().filter(|c| c.id != *home && c.reach == Reach::Edge) {
             let addresses = match &cluster.peers {
-                Some(Peers::Addresses(addresses)) => Ok(addresses.iter().copied().collect()),
-                Some(Peers::Dns(name)) => self.resolve(name).await,
-                Some(Peers::Service(name)) => self.balancers(snapshot.service(&cluster.id, name), name).await,
-                None => {
-                    Err("`peers` is missing, and this version does not read the addresses of nodes yet: give `service`, `dns` \
-                             or `addresses`"
-                        .into())
-                }
+                Peers::Addresses(addresses) => Ok(addresses.iter().copied().collect()),
+                Peers::Dns(name) => self.resolve(name).await,
+                Peers::Service(name) => self.balancers(snapshot.service(&cluster.id, name), name).await,
+                Peers::Nodes(which) => at_nodes(snapshot.nodes(&cluster.id), *which, port(config)),
             };
             found.insert(cluster.id.clone(), addresses);
         }
@@ -107,6 +103,36 @@ impl Finder {
     }
 }
 
+/// The port of peer listeners: the configuration is the same in every cluster.
+fn port(config: &Config) -> u16 {
+    let mut own = config.listen.peer.iter().flatten().map(SocketAddr::port);
+    own.find(|port| *port != 0).unwrap_or(PORT)
+}
+
+/// Where the edges are of which each node has one. Nodes that are not ready are left out, unless none is: then it is more likely
+/// that their cluster's control plane sees none of them, and pings tell more.
+fn at_nodes<'a>(nodes: impl Iterator<Item = &'a Node>, which: NodeAddress, port: u16) -> Result<BTreeSet<SocketAddr>, String> {
+    let address = |node: &Node| match which {
+        NodeAddress::Any => node.external.or(node.internal),
+        NodeAddress::Internal => node.internal,
+        NodeAddress::External => node.external,
+    };
+    let (mut ready, mut all, mut count) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for node in nodes {
+        count += 1;
+        let found = address(node).map(|ip| SocketAddr::new(ip, port));
+        all.extend(found);
+        ready.extend(found.filter(|_| node.ready));
+    }
+    match (count, all.is_empty()) {
+        (0, _) => {
+            Err("none of its nodes is known so far: they are asked for since `peers` does not say where its edges are".into())
+        }
+        (_, true) => Err(format!("none of its {count} nodes has an address that is wanted: see `peers.nodes`")),
+        _ => Ok(if ready.is_empty() { all } else { ready }),
+    }
+}
+
 /// The addresses that this edge keeps in touch with: those of the highest weight under its own hash (rendezvous hashing,
 /// Thaler and Ravishankar 1998). A change of one address changes no other's place.
 pub fn kept(addresses: &BTreeSet<SocketAddr>, own: &InstanceId) -> Vec<SocketAddr> {
@@ -155,6 +181,22 @@ mod tests {
         assert!(before.difference(&after).count() <= 1);
     }
 
+    #[test]
+    fn nodes_are_called_at_the_address_that_is_wanted_and_only_those_that_are_ready() {
+        let ip = |last: u8| Some(IpAddr::from([10, 0, 0, last]));
+        let node = |ready, internal, external| Node { ready, internal: ip(internal), external };
+        let nodes = [node(true, 1, ip(101)), node(true, 2, None), node(false, 3, ip(103))];
+        let found = |nodes: &[Node], which| {
+            at_nodes(nodes.iter(), which, 9).map(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(found(&nodes, NodeAddress::Any).unwrap(), ["10.0.0.2:9", "10.0.0.101:9"]);
+        assert_eq!(found(&nodes, NodeAddress::Internal).unwrap(), ["10.0.0.1:9", "10.0.0.2:9"]);
+        assert_eq!(found(&nodes, NodeAddress::External).unwrap(), ["10.0.0.101:9"]);
+        assert_eq!(found(&nodes[2..], NodeAddress::Any).unwrap(), ["10.0.0.103:9"], "where none is ready all are asked");
+        assert!(found(&nodes[1..2], NodeAddress::External).unwrap_err().contains("`peers.nodes`"));
+        assert!(found(&[], NodeAddress::Any).unwrap_err().contains("none of its nodes is known"));
+    }
+
     #[tokio::test]
     async fn a_services_load_balancers_are_found_by_address_and_by_name() {
         let service = |balancers: &[&str]| {
@@ -181,7 +223,7 @@ mod tests {
         let of = |name: &str| found.get(&name.parse::<ClusterId>().unwrap());
         assert_eq!(of("a").unwrap().as_ref().unwrap().len(), 2);
         assert!(of("b").unwrap().as_ref().unwrap().iter().all(|a| a.ip().is_loopback() && a.port() == PORT));
-        assert!(of("c").unwrap().as_ref().unwrap_err().contains("`peers` is missing"));
+        assert!(of("c").unwrap().as_ref().unwrap_err().contains("none of its nodes is known so far"));
         assert!(of("d").unwrap().as_ref().unwrap_err().contains("nowhere.invalid:1"));
         assert!(of("f").unwrap().as_ref().unwrap_err().contains("causeway/peer, which the cluster does not have so far"));
         assert!(of("e").is_none() && of("home").is_none());

@@ -48,7 +48,6 @@ const GROUPS: [(&str, &[&str]); 3] = [
             "Event",
             "LimitRange",
             "Namespace",
-            "Node",
             "PersistentVolume",
             "PersistentVolumeClaim",
             "Pod",
@@ -267,6 +266,7 @@ fn translate_map(
         Kind::IngressClass => translate::ingress_class(cluster, typed(map)?),
         Kind::Namespace => translate::namespace(cluster, typed(map)?),
         Kind::Secret => translate::secret(cluster, typed(map)?),
+        Kind::Node => translate::node(cluster, typed(map)?),
     })
 }
 
