@@ -7,7 +7,7 @@ use crate::model::{ClientListener, Config, Fleet, Listen};
 pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
     // Named one by one, so that a field added to any of these must be sorted into live or not.
     let Config {
-        fleet: Fleet { name, tls, revoked: _, secret },
+        fleet: Fleet { name, tls, revoked: _, secret, siblings: _ },
         listen: Listen { http, https, peer, health, admin },
         clusters: _,
         geo: _,

@@ -62,6 +62,9 @@ pub struct Fleet {
     pub revoked: Vec<CertificateId>,
     /// A file of random bytes that all edges share.
     pub secret: Option<PathBuf>,
+    /// Where an edge finds the others of its own cluster: names or addresses, with a port or 8444. Empty: as the edges of other
+    /// clusters do.
+    pub siblings: Vec<String>,
 }
 
 /// The files of the fleet's mutual TLS.

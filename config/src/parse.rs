@@ -240,7 +240,8 @@ impl<'a> Check<'a> {
         });
         let revoked = fleet.and_then(|f| self.list(&f.revoked, values::name::<CertificateId>)).unwrap_or_default();
         let secret = fleet.and_then(|f| self.path(&f.secret));
-        Fleet { name, tls, revoked, secret }
+        let siblings = fleet.and_then(|f| self.list(&f.siblings, values::place)).unwrap_or_default();
+        Fleet { name, tls, revoked, secret, siblings }
     }
 
     fn ingress_classes(&self, raw: &RawConfig) -> Vec<String> {

@@ -72,6 +72,9 @@ pub struct RawFleet {
     /// A file of 32 or more random bytes, the same for all edges: session cookies are signed by what is derived from it. Default:
     /// each process draws its own, and a session ends where another edge serves it.
     pub secret: At<String>,
+    /// Where an edge finds the others of its own cluster, as a name or an address with a port or else 8444. Default: as edges
+    /// elsewhere find them.
+    pub siblings: At<Vec<At<String>>>,
 }
 
 /// PEM files for mutual TLS between edges.

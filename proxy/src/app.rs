@@ -26,7 +26,7 @@ use crate::geo_db::LocatorCell;
 use crate::handover::Predecessor;
 use crate::metrics::Metrics;
 use crate::peer::Peers;
-use crate::peering::Prober;
+use crate::peering::{Asker, Prober};
 use crate::readiness::{Guard, NotReady, Readiness};
 use crate::service;
 use crate::sessions::Sessions;
@@ -145,7 +145,10 @@ impl App {
         let (failed, broken) = watch::channel(None);
         let control = ControlThread::start(control, failed.clone())?;
         let engine = service::engine(Arc::clone(&shared));
-        let prober = Prodding(tokio::spawn(Prober::new(home, Arc::clone(&shared), Arc::clone(&engine)).run()));
+        let prober = Prodding(vec![
+            tokio::spawn(Asker::new(home.clone(), Arc::clone(&shared)).run()),
+            tokio::spawn(Prober::new(home, Arc::clone(&shared), Arc::clone(&engine)).run()),
+        ]);
         let doors = Doors::new();
         let behind = Behind {
             engine,
@@ -302,12 +305,12 @@ impl Addresses {
     }
 }
 
-/// The task that pings other edges. Dropping it ends it.
-struct Prodding(JoinHandle<()>);
+/// The tasks that ask other edges. Dropping it ends them.
+struct Prodding(Vec<JoinHandle<()>>);
 
 impl Drop for Prodding {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{AWS, AZURE, WWW, shop};
 
 /// A request as an edge of `cluster` would send it, and the response as it came; nothing where it got none.
-async fn ask(fleet: &Peered, cluster: &str, head: &str) -> String {
-    let Ok(mut stream) = fleet.call(AZURE, &fleet.ca, cluster, "http/1.1").await else { return String::new() };
+pub(crate) async fn ask(fleet: &Peered, n: usize, cluster: &str, head: &str) -> String {
+    let Ok(mut stream) = fleet.call(n, &fleet.ca, cluster, "http/1.1").await else { return String::new() };
     let mut text = Vec::new();
     let asked = async {
         stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await?;
@@ -28,7 +28,7 @@ fn hop(more: &str) -> String {
 async fn a_closed_list_is_answered_and_nothing_else() {
     let azure = Origin::named("azure").await;
     let fleet = shop([None, Some(&azure), None], "hosts: {fenced.example.com: {allow: [aws]}}\n").await;
-    let probe = ask(&fleet, "aws", "GET /v1/probe HTTP/1.1\r\nHost: azure.shop.causeway.internal\r\n").await;
+    let probe = ask(&fleet, AZURE, "aws", "GET /v1/probe HTTP/1.1\r\nHost: azure.shop.causeway.internal\r\n").await;
     for part in ["HTTP/1.1 200", "\"cluster\":\"azure\"", "\"shop/web:80\":{\"ready\":1,\"total\":1}", "\"views\":"] {
         assert!(probe.contains(part), "{part}: {probe}");
     }
@@ -49,7 +49,7 @@ async fn a_closed_list_is_answered_and_nothing_else() {
         // The version before.
         (hop("Causeway-Pool: shop/web:80\r\n").replace("Hop: 1", "Hop: 0"), 200),
     ] {
-        let answer = ask(&fleet, "aws", &head).await;
+        let answer = ask(&fleet, AZURE, "aws", &head).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}\n{answer}");
         assert!(answer.to_ascii_lowercase().contains("causeway-instance: "), "who answers is always said: {answer}");
     }
@@ -62,7 +62,7 @@ async fn who_is_no_edge_of_the_fleet_gets_nothing_and_is_counted() {
     let azure = Origin::named("azure").await;
     let fleet = shop([None, Some(&azure), None], "").await;
     let probe = "GET /v1/probe HTTP/1.1\r\nHost: x\r\n";
-    assert_eq!(ask(&fleet, "moon", probe).await, "", "the fleet's own authority, and no cluster of the configuration");
+    assert_eq!(ask(&fleet, AZURE, "moon", probe).await, "", "the fleet's own authority, and no cluster of the configuration");
     fleet.until_metric(AZURE, "causeway_peer_refusals_total{reason=\"unknown_cluster\"}", 1.0).await;
     let other = causeway_tests::peered::authority();
     let refused = match fleet.call(AZURE, &other, "aws", "http/1.1").await {

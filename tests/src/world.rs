@@ -38,7 +38,7 @@ impl World {
             forwarded_for: Vec::new(),
         };
         let config = Config {
-            fleet: config::Fleet { name: "test".into(), tls: None, revoked: Vec::new(), secret: None },
+            fleet: config::Fleet { name: "test".into(), tls: None, revoked: Vec::new(), secret: None, siblings: Vec::new() },
             listen: config::Listen {
                 http: Some(listener()),
                 https: listener(),

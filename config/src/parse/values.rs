@@ -195,6 +195,14 @@ pub(super) fn is_everybody(net: &IpNet) -> bool {
 }
 
 /// A DNS name with an optional port, for peers.
+/// A DNS name or an address, each with a port or without.
+pub(super) fn place(text: &str) -> Result<String, Refusal> {
+    if text.parse::<IpAddr>().is_ok() || text.parse::<SocketAddr>().is_ok_and(|address| address.port() != 0) {
+        return Ok(text.to_owned());
+    }
+    dns_name(text)
+}
+
 pub(super) fn dns_name(text: &str) -> Result<String, Refusal> {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') => (host, Some(port)),

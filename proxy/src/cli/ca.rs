@@ -196,7 +196,7 @@ mod tests {
         run("issue --fleet shop --cluster azure", dir).unwrap();
         let file = |name: &str| dir.join(name);
         let tls = FleetTls { ca: file("ca.crt"), cert: file("azure.crt"), key: file("azure.key") };
-        let fleet = Fleet { name: "shop".into(), tls: Some(tls), revoked: Vec::new(), secret: None };
+        let fleet = Fleet { name: "shop".into(), tls: Some(tls), revoked: Vec::new(), secret: None, siblings: Vec::new() };
         let trust = causeway_certs::files::load_fleet(&fleet).unwrap().unwrap();
         assert_eq!(trust.faults(&"azure".parse().unwrap(), crate::peer::trust::unix_time()), None);
         for key in ["ca.key", "azure.key"] {

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use causeway_config::{ClusterId, Config, ConfigHash};
+use causeway_core::cluster::{ClusterState, Freshness};
 use causeway_core::{ClusterPeers, Diagnostic, Severity};
 use tokio::sync::watch;
 
 use crate::metrics::{Certificate, CertificateSource, Metrics, Reload, ReloadResult};
 use crate::peer::Peers;
+use crate::peer::state::Hearsay;
 use crate::peer::trust::{Trust, unix_time};
 
 pub(super) struct FleetFiles {
@@ -56,6 +58,21 @@ impl FleetFiles {
         self.peers.known.subscribe()
     }
 
+    /// Hears of it when another edge of this cluster has told what it knows.
+    pub(super) fn told(&self) -> watch::Receiver<Option<Arc<Hearsay>>> {
+        self.peers.siblings.told()
+    }
+
+    /// Takes another edge's word for the home cluster where this edge knows less, and keeps the outcome for others that ask.
+    pub(super) fn share(&self, clusters: &mut [ClusterState]) {
+        let Some(home) = clusters.iter_mut().find(|state| state.cluster == self.home) else { return };
+        self.peers.siblings.need(home.freshness != Freshness::Synced);
+        if let Some(better) = self.peers.siblings.hearsay().and_then(|hearsay| hearsay.better(home)) {
+            *home = better;
+        }
+        self.peers.siblings.know(home);
+    }
+
     /// What is known of other edges.
     pub(super) fn peers(&self) -> Arc<Vec<ClusterPeers>> {
         Arc::clone(&self.peers.known.borrow())
@@ -72,6 +89,16 @@ impl FleetFiles {
             problem,
             remedy: remedy.into(),
         };
+        if let Some(fault) = self.peers.siblings.fault() {
+            all.push(Diagnostic {
+                severity: Severity::Warning,
+                field: "fleet.siblings".into(),
+                ..tell(
+                    format!("no other edge of this cluster tells what it knows while this edge's API server is silent: {fault}"),
+                    "mend the API server; for the next time, say in `fleet.siblings` where other edges of the cluster are",
+                )
+            });
+        }
         if let Some((problem, remedy)) = &self.unusable {
             all.push(tell(format!("{problem}; what was in use before stays"), remedy));
         }

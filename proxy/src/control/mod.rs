@@ -157,6 +157,7 @@ impl Control {
     /// Runs until it is dropped.
     pub async fn run(mut self) {
         let mut peers = self.fleet.changes();
+        let mut told = self.fleet.told();
         self.reconfigure();
         // What changed between the first reading and the beginning of the watch.
         let reloader = self.reloader();
@@ -171,6 +172,7 @@ impl Control {
                 }
                 Some(event) = self.events.recv() => self.take(event),
                 Ok(()) = peers.changed() => self.publish(),
+                Ok(()) = told.changed() => self.publish(),
                 _ = ticks.tick() => {
                     let now = self.clock.now();
                     let moved = tick(&self.published.snapshot.load(), now);
@@ -259,13 +261,14 @@ impl Control {
         self.note_home(&update.clusters);
     }
 
-    /// What clusters told, and where they told nothing yet, what they told the process before this one.
+    /// What clusters told, and where they told nothing yet, what they told the process before this one, or another edge at home.
     fn fill(&mut self) -> Option<Update> {
         let update = self.update.as_ref()?;
-        let filled = match &mut self.inherited {
+        let mut filled = match &mut self.inherited {
             Some(inherited) => inherited.fill(update, self.clock.now()),
             None => update.clone(),
         };
+        self.fleet.share(&mut filled.clusters);
         self.known.store(Some(Arc::new(filled.clone())));
         Some(filled)
     }

@@ -59,6 +59,31 @@ impl Finder {
         found
     }
 
+    /// Where the other edges of the home cluster are, and this one too perhaps. Nodes are not read at home.
+    pub async fn siblings(&mut self, snapshot: &Snapshot, home: &ClusterId) -> Result<BTreeSet<SocketAddr>, String> {
+        let (config, nowhere) =
+            (&snapshot.config, || "`fleet.siblings` does not say where other edges of this cluster are".to_owned());
+        if config.fleet.siblings.is_empty() {
+            return match config.clusters.iter().find(|cluster| cluster.id == *home).map(|cluster| &cluster.peers) {
+                Some(Peers::Addresses(addresses)) => Ok(addresses.iter().copied().collect()),
+                Some(Peers::Dns(name)) => self.resolve(name).await,
+                Some(Peers::Service(name)) => self.balancers(snapshot.service(home, name), name).await,
+                Some(Peers::Nodes(_)) | None => Err(nowhere()),
+            };
+        }
+        let (mut found, mut why) = (BTreeSet::new(), nowhere());
+        for place in &config.fleet.siblings {
+            match place.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT)).or_else(|_| place.parse()) {
+                Ok(address) => drop(found.insert(address)),
+                Err(_) => match self.resolve(place).await {
+                    Ok(addresses) => found.extend(addresses),
+                    Err(error) => why = error,
+                },
+            }
+        }
+        if found.is_empty() { Err(why) } else { Ok(found) }
+    }
+
     /// Where a Service's load balancers are, at the Service's first port.
     async fn balancers(&mut self, service: Option<&Arc<Service>>, name: &ObjectName) -> Result<BTreeSet<SocketAddr>, String> {
         let service = service.ok_or_else(|| format!("`peers.service` names {name}, which the cluster does not have so far"))?;

@@ -18,6 +18,7 @@ pub mod lane;
 pub mod protocol;
 pub mod relay;
 pub mod sight;
+pub mod state;
 pub mod trust;
 pub mod v1;
 
@@ -33,6 +34,7 @@ use tokio::sync::{Notify, watch};
 
 use lane::Roster;
 use sight::Sight;
+use state::Siblings;
 use trust::TrustCell;
 
 /// How old the counts may be that are told: counting ten thousand pools for every ping would be waste.
@@ -54,6 +56,8 @@ pub struct Peers {
     pub diagnostics: ArcSwap<Vec<Diagnostic>>,
     /// For `compile`; written by the prober alone.
     pub known: watch::Sender<Arc<Vec<ClusterPeers>>>,
+    /// What edges of this cluster tell each other.
+    pub siblings: Siblings,
     /// The hash of the configuration in use.
     pub config_hash: ArcSwapOption<ConfigHash>,
     tally: Mutex<Tally>,
@@ -76,6 +80,7 @@ impl Peers {
             sight: ArcSwap::default(),
             diagnostics: ArcSwap::default(),
             known: watch::channel(Arc::default()).0,
+            siblings: Siblings::default(),
             config_hash: ArcSwapOption::empty(),
             tally: Mutex::default(),
         }

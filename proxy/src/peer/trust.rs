@@ -26,6 +26,8 @@ pub struct Trust {
     pub fleet: Arc<FleetTrust>,
     /// What answers on the peer port.
     pub server: Arc<ServerConfig>,
+    /// What asks edges of the own cluster.
+    pub sibling: Arc<ClientConfig>,
     /// What calls peer ports to relay a stream.
     pub relay: Arc<ClientConfig>,
     /// The authorities, as the engine takes them.
@@ -50,6 +52,7 @@ impl Trust {
         fleet.hash().hash(&mut hasher);
         Self {
             server: fleet.server(&[H2, H1, RELAY]),
+            sibling: fleet.client(&[H1]),
             relay: fleet.client(&[RELAY]),
             ca: ca.into(),
             cert_key: Arc::new(CertKey::new(chain, fleet.key().secret_der().to_vec())),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `/v1/probe` | the answer to a ping: who this is, its pods, its views |
 //! | `/v1/view` | its views of the clusters alone |
+//! | `/v1/state` | what it knows of its cluster, to edges of the same one: routes and endpoints, no Secret |
 //! | `/v1/challenge` | ACME: nothing yet |
 //!
 //! Nothing here holds a private key, or leads to one.
@@ -15,19 +16,42 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::Peers;
-use super::protocol::{CountsAnswer, KNOWN, OLDEST, Probe, VERSION};
+use super::protocol::{CountsAnswer, INSTANCE, KNOWN, OLDEST, Probe, VERSION};
 
 impl Peers {
     /// Answers an edge that lives in a cluster of the configuration.
-    pub(crate) fn answer(&self, path: &str, headers: &HeaderMap, snapshot: &Snapshot, now: Nanos) -> (StatusCode, Value) {
+    pub(crate) fn answer(
+        &self,
+        path: &str,
+        from: &ClusterId,
+        headers: &HeaderMap,
+        snapshot: &Snapshot,
+        now: Nanos,
+    ) -> (StatusCode, Value) {
         match path {
+            "/v1/state" if from != snapshot.home() => {
+                (StatusCode::FORBIDDEN, json!({"error": "an edge tells its state to edges of its own cluster only"}))
+            }
+            "/v1/state" => self.state(headers, now),
             "/v1/probe" => {
                 let known = headers.get(KNOWN).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
                 (StatusCode::OK, json!(self.probe(snapshot, known, now)))
             }
             "/v1/view" => (StatusCode::OK, json!({"version": VERSION, "views": self.sight.load().own})),
             "/v1/challenge" => (StatusCode::NOT_FOUND, json!({"error": "this edge answers no ACME challenge"})),
-            _ => (StatusCode::NOT_FOUND, json!({"error": "the peer port answers /v1/probe, /v1/view and /v1/challenge"})),
+            _ => (
+                StatusCode::NOT_FOUND,
+                json!({"error": "the peer port answers /v1/probe, /v1/view, /v1/state and /v1/challenge"}),
+            ),
+        }
+    }
+
+    fn state(&self, headers: &HeaderMap, now: Nanos) -> (StatusCode, Value) {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let known = text(&INSTANCE).zip(text(&KNOWN).and_then(|generation| generation.parse().ok()));
+        match self.siblings.tell(&self.instance, known, now) {
+            Some(answer) => (StatusCode::OK, json!(answer)),
+            None => (StatusCode::NOT_FOUND, json!({"error": "this edge knows nothing of its cluster yet"})),
         }
     }
 

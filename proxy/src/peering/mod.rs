@@ -2,11 +2,14 @@
 //!
 //! ```text
 //! Prober --ping--> engine --> lane ~~~~~~> PeerDoor --> engine --> v1
+//! Asker --/v1/state, at home only~~~~~~~~> PeerDoor --> engine --> v1
 //! ```
 
 mod door;
 mod probe;
 mod prober;
+mod sibling;
 
 pub use door::PeerDoor;
 pub use prober::Prober;
+pub use sibling::Asker;

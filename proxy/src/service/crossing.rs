@@ -42,13 +42,14 @@ const LONGEST: Duration = Duration::from_hours(1);
 impl Proxy {
     /// Answers what an edge may ask besides the hop; whether it was such a question.
     pub(super) async fn answer_peer(&self, session: &mut Session, ctx: &Ctx) -> Result<bool> {
-        let asks = from_peer(ctx).is_some() && !session.req_header().headers.contains_key(crate::peer::protocol::HOP);
-        if !asks || !session.req_header().uri.path().starts_with("/v1/") {
+        let Some(from) = from_peer(ctx) else { return Ok(false) };
+        let request = session.req_header();
+        if request.headers.contains_key(crate::peer::protocol::HOP) || !request.uri.path().starts_with("/v1/") {
             return Ok(false);
         }
         let (status, value) = {
-            let (snapshot, request) = (self.shared.snapshot.load(), session.req_header());
-            self.shared.peers.answer(request.uri.path(), &request.headers, &snapshot, self.shared.clock.now())
+            let (snapshot, now) = (self.shared.snapshot.load(), self.shared.clock.now());
+            self.shared.peers.answer(request.uri.path(), &from.cluster, &request.headers, &snapshot, now)
         };
         let body = value.to_string();
         let mut response = ResponseHeader::build(status, Some(3))?;
