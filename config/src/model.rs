@@ -282,6 +282,25 @@ pub struct HostPolicy {
     pub max_body: Option<u64>,
     /// Whether and how a client's requests stay with the endpoint that served its first.
     pub session_persistence: Option<SessionPersistence>,
+    /// How its endpoints are asked whether they are well; `None`: they are not.
+    pub health_check: Option<Arc<HealthCheck>>,
+}
+
+/// An active health check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What is asked for; `None`: a connection is enough.
+    pub path: Option<Arc<str>>,
+    /// The status that is expected; `None`: any from 200 to 299.
+    pub status: Option<u16>,
+    /// How often.
+    pub interval: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// How many checks in a row must fail.
+    pub unhealthy_threshold: u32,
+    /// How many must pass again.
+    pub healthy_threshold: u32,
 }
 
 /// How a client's requests stay with an endpoint: by a cookie, in the terms of Gateway API's `sessionPersistence`.

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-pub use self::host::{RawHost, RawSessionPersistence, RawTerminate};
+pub use self::host::{RawHealthCheck, RawHost, RawSessionPersistence, RawTerminate};
 pub use crate::tree::de::At;
 pub use limits::*;
 

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use self::doors::{Behind, Doors};
 use self::sockets::Sockets;
 use crate::access_log::AccessLog;
+use crate::checker::Checker;
 use crate::control::{ConfigFile, Control, Parts, Reloader};
 use crate::drain::{Phase, Tally};
 use crate::geo_db::LocatorCell;
@@ -146,6 +147,7 @@ impl App {
         let control = ControlThread::start(control, failed.clone())?;
         let engine = service::engine(Arc::clone(&shared));
         let prober = Prodding(vec![
+            tokio::spawn(Checker::new(Arc::clone(&shared)).run()),
             tokio::spawn(Asker::new(home.clone(), Arc::clone(&shared)).run()),
             tokio::spawn(Prober::new(home, Arc::clone(&shared), Arc::clone(&engine)).run()),
         ]);
@@ -305,7 +307,7 @@ impl Addresses {
     }
 }
 
-/// The tasks that ask other edges. Dropping it ends them.
+/// The tasks that ask other edges, and endpoints. Dropping it ends them.
 struct Prodding(Vec<JoinHandle<()>>);
 
 impl Drop for Prodding {

@@ -36,7 +36,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-pub use labels::{CertificateSource, Handshake, Listener, PeerRefusal, RefusalReason, Reload, ReloadResult, RetryReason, Status};
+pub use labels::{
+    CertificateSource, CheckResult, Handshake, Listener, PeerRefusal, RefusalReason, Reload, ReloadResult, RetryReason, Status,
+};
 pub use process::resident_bytes;
 pub use requests::{Outcome, Series};
 pub use state::Certificate;
@@ -54,6 +56,12 @@ struct RetryLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TryLabels {
     step: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CheckLabels {
+    cluster: String,
+    result: CheckResult,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -100,6 +108,7 @@ struct Families {
     tries: Tries,
     retries: Family<RetryLabels, Counter>,
     retries_denied: Counter,
+    checks: Family<CheckLabels, Counter>,
     refusals: Family<RefusalLabels, Counter>,
     peer_refusals: Family<PeerRefusalLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
@@ -134,6 +143,7 @@ impl Families {
         registry.register("retries", "Tries after the first, by why the one before failed", self.retries.clone());
         let denied = self.retries_denied.clone();
         registry.register("retries_denied", "Tries that were not made since the pool's retry budget was spent", denied);
+        registry.register("health_checks", "Active health checks of endpoints that have ended", self.checks.clone());
         registry.register("refusals", "Requests that the edge answered itself with an error", self.refusals.clone());
         let peer_refusals = self.peer_refusals.clone();
         registry.register("peer_refusals", "Connections on the peer port that got nothing", peer_refusals);
@@ -217,6 +227,12 @@ impl Metrics {
     /// Counts a try that the retry budget forbade.
     pub fn retry_denied(&self) {
         self.families.retries_denied.inc();
+    }
+
+    /// Counts a health check of an endpoint of a cluster.
+    pub fn health_check(&self, cluster: &ClusterId, passed: bool) {
+        let result = if passed { CheckResult::Passed } else { CheckResult::Failed };
+        self.families.checks.get_or_create(&CheckLabels { cluster: cluster.to_string(), result }).inc();
     }
 
     /// Counts a try after the first.

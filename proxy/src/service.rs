@@ -47,6 +47,7 @@ use tracing::debug;
 
 use self::dial::{Dialers, Handle};
 use self::peer::Carriage;
+pub(crate) use self::peer::check_peer;
 use self::retry::{Failure, Verdict};
 use crate::ctx::{Ctx, Try};
 use crate::forwarded;

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod certificates;
+mod checks;
 mod drain;
 mod locations;
 mod reload;

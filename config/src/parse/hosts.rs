@@ -1,15 +1,20 @@
 //! `hosts`: owners, residency fences and preferences by host.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::Check;
 use super::tls::version;
 use super::values;
 use crate::error::FaultKind;
 use crate::ids::{ClusterId, HostPattern, Owner};
-use crate::model::{Cluster, HostPolicy, Preference, Reach, SessionPersistence, Terminate};
-use crate::raw::{At, Entries, RawDuration, RawHost, RawSessionPersistence, RawTerminate};
+use crate::model::{Cluster, HealthCheck, HostPolicy, Preference, Reach, SessionPersistence, Terminate};
+use crate::raw::{At, Entries, RawDuration, RawHealthCheck, RawHost, RawSessionPersistence, RawTerminate};
 use crate::tree::NodeId;
+
+/// The shortest pause between two health checks of an endpoint.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 impl Check<'_> {
     pub(super) fn hosts(&self, raw: &At<Entries<RawHost>>, clusters: &[Cluster]) -> BTreeMap<HostPattern, HostPolicy> {
@@ -60,6 +65,42 @@ impl Check<'_> {
             rate_limit: self.rate_limit(&raw.rate_limit),
             max_body: self.max_body(&raw.max_body),
             session_persistence: raw.session_persistence.get().map(|raw| self.session_persistence(raw)),
+            health_check: raw.health_check.given().map(|(at, raw)| self.health_check(at, raw).into()),
+        }
+    }
+
+    fn health_check(&self, at: NodeId, raw: &RawHealthCheck) -> HealthCheck {
+        let duration = |raw: &At<RawDuration>, default: Duration| {
+            let given = raw.given().and_then(|(at, RawDuration(text))| self.text(at, text, values::positive_duration));
+            given.unwrap_or(default)
+        };
+        let interval = duration(&raw.interval, Duration::from_secs(5));
+        let timeout = duration(&raw.timeout, Duration::from_secs(1).min(interval));
+        if timeout > interval {
+            let remedy = "let `timeout` be as long as `interval` at most";
+            self.report.fault(
+                raw.timeout.node_or(at),
+                FaultKind::Conflict,
+                "a check would begin before the last one ended",
+                remedy,
+            );
+        }
+        if interval < SHORTEST {
+            let remedy = "write 100ms or more";
+            self.report.fault(raw.interval.node(), FaultKind::BadValue, "endpoints would be asked without a pause", remedy);
+        }
+        if raw.status.is_given() && !raw.path.is_given() {
+            let remedy = "add `path`, or remove `status`";
+            self.report.fault(raw.status.node(), FaultKind::Conflict, "without a `path` there is no status to expect", remedy);
+        }
+        let status = raw.status.is_given().then(|| self.whole(&raw.status, 200..=599, 200) as u16);
+        HealthCheck {
+            path: raw.path.given().and_then(|(at, path)| self.text(at, path, check_path)),
+            status,
+            interval,
+            timeout,
+            unhealthy_threshold: self.whole(&raw.unhealthy_threshold, 1..=100, 3),
+            healthy_threshold: self.whole(&raw.healthy_threshold, 1..=100, 2),
         }
     }
 
@@ -142,8 +183,17 @@ impl Check<'_> {
     }
 }
 
+/// The path and query of a health check, as they are sent.
+fn check_path(text: &str) -> Result<Arc<str>, values::Refusal> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if !text.starts_with('/') || !plain || text.len() > 1024 {
+        return Err(("this is not a path".into(), "write one that begins with `/`, in ASCII, such as `/healthz`".into()));
+    }
+    Ok(text.into())
+}
+
 /// A token (RFC 6265 section 4.1.1).
-fn cookie_name(text: &str) -> Result<std::sync::Arc<str>, values::Refusal> {
+fn cookie_name(text: &str) -> Result<Arc<str>, values::Refusal> {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if text.is_empty() || text.len() > 64 || !text.bytes().all(token) {
         return Err(("this is not a cookie's name".into(), "use up to 64 letters, digits and hyphens, such as `session`".into()));

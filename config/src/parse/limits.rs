@@ -97,7 +97,7 @@ impl Check<'_> {
         self.text(at, text, count).unwrap_or(default)
     }
 
-    fn whole(&self, raw: &At<u32>, range: std::ops::RangeInclusive<u32>, default: u32) -> u32 {
+    pub(super) fn whole(&self, raw: &At<u32>, range: std::ops::RangeInclusive<u32>, default: u32) -> u32 {
         let Some((at, number)) = raw.given() else { return default };
         if !range.contains(number) {
             self.out_of_range(at, *number, &range);

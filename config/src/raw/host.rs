@@ -28,6 +28,26 @@ pub struct RawHost {
     pub max_body: At<RawSize>,
     /// Whether a client's requests stay with the endpoint that served its first, by a cookie. Default: they do not.
     pub session_persistence: At<RawSessionPersistence>,
+    /// Asks its endpoints whether they are well. Default: only readiness and requests tell.
+    pub health_check: At<RawHealthCheck>,
+}
+
+/// How endpoints are asked whether they are well; `{}` is enough.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawHealthCheck {
+    /// A path that is asked for by GET. Default: none, and a connection is enough.
+    pub path: At<String>,
+    /// The status that is expected there. Default: any from 200 to 299.
+    pub status: At<u32>,
+    /// How often. Default: 5s.
+    pub interval: At<RawDuration>,
+    /// How long an answer may take. Default: 1s.
+    pub timeout: At<RawDuration>,
+    /// How many checks in a row must fail. Default: 3.
+    pub unhealthy_threshold: At<u32>,
+    /// How many must pass again. Default: 2.
+    pub healthy_threshold: At<u32>,
 }
 
 /// Sessions that stay with an endpoint, by a cookie.

@@ -12,6 +12,7 @@
 mod attempt;
 mod average;
 mod budget;
+mod checked;
 mod cluster;
 mod endpoint;
 mod memory;

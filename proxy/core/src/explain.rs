@@ -81,6 +81,8 @@ pub struct ClusterPart {
     pub recovering: Option<f64>,
     /// Its endpoints that are out of rotation for having failed.
     pub ejected: usize,
+    /// Those of them that fail their health checks.
+    pub unhealthy: usize,
     /// Its endpoints that owe answers for too long.
     pub silent: usize,
     /// Why it was passed over, if it was.
@@ -161,6 +163,7 @@ fn part(snapshot: &Snapshot, plan: &Plan, cluster: usize, share: f64, pick: Opti
     };
     let (closed, recovering) = (member.cell.closed(now), member.cell.recovering(now));
     let silent = member.endpoints.iter().filter(|e| e.ready && !e.cell.ejected(now) && e.cell.silent(&member.cell, now)).count();
+    let unhealthy = member.endpoints.iter().filter(|e| e.cell.unhealthy()).count();
     let info = &snapshot.clusters[cluster];
     let fenced = plan.policy.tls.fence.as_ref().is_some_and(|fence: &Arc<[ClusterId]>| !fence.contains(&info.id));
     let passed_over = match (pick, member.absence) {
@@ -178,6 +181,9 @@ fn part(snapshot: &Snapshot, plan: &Plan, cluster: usize, share: f64, pick: Opti
         _ if closed == Some(Closed::Silent) => Some("it owes answers for too long, and gets nothing new".to_owned()),
         _ if closed == Some(Closed::Probed) => {
             Some("it was left alone, and a request is finding out whether it answers again".to_owned())
+        }
+        _ if ready == 0 && unhealthy > 0 => {
+            Some(format!("none of its endpoints is in rotation, and {unhealthy} of them by their health checks"))
         }
         _ if ready == 0 => Some("none of its endpoints is in rotation".to_owned()),
         _ if silent == in_rotation => Some("all of its endpoints owe answers for too long".to_owned()),
@@ -198,6 +204,7 @@ fn part(snapshot: &Snapshot, plan: &Plan, cluster: usize, share: f64, pick: Opti
         closed,
         recovering,
         ejected: member.endpoints.iter().filter(|e| e.cell.ejected(now)).count(),
+        unhealthy,
         silent,
         passed_over,
     }

@@ -12,6 +12,7 @@
 
 pub mod agreement;
 pub mod cell;
+pub mod check;
 pub mod cluster;
 pub mod compile;
 pub mod counts;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use causeway_config::{ClientCertificates, ClusterId, HostPattern, RateLimit, SessionPersistence, TlsVersion};
+use causeway_config::{ClientCertificates, ClusterId, HealthCheck, HostPattern, RateLimit, SessionPersistence, TlsVersion};
 use serde::Serialize;
 
 use crate::geo::Preferences;
@@ -21,6 +21,8 @@ pub struct Policy {
     pub rate_limit: Option<RateLimit>,
     /// Bytes of a request's body.
     pub max_body: Option<u64>,
+    /// How endpoints are asked whether they are well.
+    pub health_check: Option<Arc<HealthCheck>>,
 }
 
 /// What the TLS connection must be over which a host is asked for. A connection made under one policy is not used under

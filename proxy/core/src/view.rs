@@ -147,6 +147,8 @@ pub struct EndpointView {
     pub terminating: bool,
     /// Whether it is out of rotation for having failed.
     pub ejected: bool,
+    /// Whether that is by its health checks.
+    pub unhealthy: bool,
     /// Whether it owes answers for too long, and gets nothing new.
     pub silent: bool,
     /// Peak EWMA of the time to response headers, in milliseconds.
@@ -237,6 +239,7 @@ fn member_view(member: &Member, now: Nanos) -> MemberView {
         terminating: e.terminating,
         ejected: e.cell.ejected(now),
         silent: e.cell.silent(&member.cell, now),
+        unhealthy: e.cell.unhealthy(),
         latency_ms: e.cell.latency(now) * 1e3,
         in_flight: e.cell.in_flight(),
         failures: e.cell.consecutive_failures(),

@@ -71,6 +71,14 @@ label_values! {
         Status = "status",
     }
 
+    /// How a health check ended.
+    CheckResult {
+        /// The endpoint is well.
+        Passed = "passed",
+        /// It is not, or did not say so in time.
+        Failed = "failed",
+    }
+
     /// Why the edge itself answered a request with an error, or a connection with nothing.
     RefusalReason {
         /// The connection did not begin with the PROXY protocol header that it must, or with one that is not believed.

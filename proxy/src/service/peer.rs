@@ -72,6 +72,14 @@ pub(crate) fn peer(
     peer
 }
 
+/// The peer for a health check: connected to as for a request, and never kept.
+pub(crate) fn check_peer(address: SocketAddr, protocol: AppProtocol, host: &str, patience: Duration) -> HttpPeer {
+    let mut peer = peer(address, protocol, host, Carriage::Exchange, patience, &Dialers::default());
+    peer.group_key += 16;
+    peer.options.max_h2_streams = 1;
+    peer
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

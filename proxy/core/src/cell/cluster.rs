@@ -323,7 +323,7 @@ impl ClusterCell {
         }
     }
 
-    fn touch(&self) {
+    pub(crate) fn touch(&self) {
         if !self.touched.load(Relaxed) {
             self.touched.store(true, Relaxed);
         }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Acquire, Ord
 use std::time::Duration;
 
 use super::average::Average;
+use super::checked::Checked;
 use super::cluster::SILENCE;
 use super::memory::EndpointMemory;
 use super::outcomes::{Outcome, Outcomes, Tally};
@@ -36,6 +37,7 @@ pub struct EndpointCell {
     /// Tries in a row that had no answer at all.
     unanswered: AtomicU32,
     outcomes: Outcomes,
+    checked: Checked,
     consecutive_failures: AtomicU32,
     ejections: AtomicU32,
     ejected_until: AtomicU64,
@@ -56,6 +58,7 @@ impl EndpointCell {
             doubts: AtomicU32::new(0),
             unanswered: AtomicU32::new(0),
             outcomes: Outcomes::default(),
+            checked: Checked::default(),
             consecutive_failures: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
@@ -152,9 +155,28 @@ impl EndpointCell {
         self.consecutive_failures.load(Relaxed)
     }
 
-    /// Whether it is out of rotation for having failed.
+    /// Whether it is out of rotation for having failed: at requests, or at its health checks.
     pub fn ejected(&self, now: Nanos) -> bool {
-        self.ejected_until.load(Relaxed) > now.0
+        self.ejected_until.load(Relaxed) > now.0 || self.unhealthy()
+    }
+
+    /// Whether it fails its health checks.
+    pub fn unhealthy(&self) -> bool {
+        self.checked.unhealthy()
+    }
+
+    /// Notes a health check; see [`Checked::note`]. Who is well again starts slowly, as who has become ready.
+    pub(crate) fn note_check(&self, passed: bool, thresholds: (u32, u32), now: Nanos) -> bool {
+        let turned = self.checked.note(passed, thresholds);
+        if turned && passed {
+            self.ready_since.store(now.0, Relaxed);
+        }
+        turned
+    }
+
+    /// Nobody checks it any more.
+    pub(crate) fn forget_checks(&self) -> bool {
+        self.checked.forget()
     }
 
     /// How the tries of the last ten seconds ended.

@@ -50,6 +50,7 @@ fn policy(fleet: &Fleet<'_>, declared: &HostPolicy, rows: &mut Interner) -> Poli
         },
         rate_limit: declared.rate_limit.clone(),
         max_body: declared.max_body,
+        health_check: declared.health_check.clone(),
     }
 }
 
