@@ -14,6 +14,7 @@
 //! also closes what the engine leaves open; such places say so.
 
 pub(crate) mod admit;
+mod cdn_loop;
 mod crossing;
 pub(crate) mod dial;
 mod doubt;
@@ -45,6 +46,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 use tracing::debug;
 
+use self::cdn_loop::Mark;
 use self::dial::{Dialers, Handle};
 use self::peer::Carriage;
 pub(crate) use self::peer::check_peer;
@@ -85,6 +87,8 @@ const MISDIRECTED: Reply = Reply::new(
 );
 const BAD_PATH: Reply =
     Reply::new(StatusCode::BAD_REQUEST, RefusalReason::BadRequest, "the request's path is malformed or ambiguous");
+const CIRCLES: Reply =
+    Reply::new(StatusCode::LOOP_DETECTED, RefusalReason::Loop, "an edge of this fleet has sent this request on before");
 const UNKNOWN_HOST: Reply = Reply::new(StatusCode::NOT_FOUND, RefusalReason::NoRoute, "no route for this host");
 const UNKNOWN_PATH: Reply = Reply::new(StatusCode::NOT_FOUND, RefusalReason::NoRoute, "no route for this path");
 const UNKNOWN_POOL: Reply =
@@ -110,6 +114,8 @@ fn exhausted(ctx: &Ctx) -> Reply {
 pub struct Proxy {
     shared: Arc<Shared>,
     dialers: Dialers,
+    /// Shows that a request was sent on by this fleet.
+    mark: Mark,
     rates: RateLimits,
     queues: Arc<Queues>,
 }
@@ -118,7 +124,8 @@ pub struct Proxy {
 pub fn engine(shared: Arc<Shared>) -> Arc<HttpProxy<Proxy>> {
     let conf = ServerConf { max_retries: MOST_TRIES, threads: 1, upstream_keepalive_pool_size: POOL, ..ServerConf::default() };
     let limits = shared.snapshot.load().config.limits.http2.clone();
-    let proxy = Proxy { shared, dialers: Dialers::default(), rates: RateLimits::default(), queues: Arc::default() };
+    let mark = Mark::of(&shared.snapshot.load().config.fleet.name);
+    let proxy = Proxy { shared, dialers: Dialers::default(), mark, rates: RateLimits::default(), queues: Arc::default() };
     let mut engine = http_proxy(&Arc::new(conf), proxy);
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(limits.idle_timeout);
@@ -151,6 +158,9 @@ impl Proxy {
         let asked = head::check(request, &config.limits)?;
         ctx.authority = asked.authority;
         ctx.host = asked.host;
+        if self.mark.is_on(request) {
+            return Err(CIRCLES);
+        }
         self.check_connection(ctx, &snapshot.policies.of_host(&ctx.host).tls)?;
         let location = (self.shared.locate)(ctx.client.address);
         ctx.country = location.as_ref().map(|location| location.country);
@@ -456,6 +466,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         headers::request(request, ctx)?;
+        self.mark.put_on(request)?;
         if !crossing::at_peer(ctx) {
             return Ok(());
         }

@@ -8,6 +8,7 @@ mod framing;
 mod hosts;
 mod http2;
 mod limits;
+mod loops;
 mod paths;
 mod retries;
 mod sessions;

@@ -117,7 +117,7 @@ label_values! {
         Fence = "fence",
         /// No endpoint can serve it now (503).
         NoEndpoint = "no_endpoint",
-        /// It has crossed between clouds before (508).
+        /// It has crossed between clouds before, or was sent on by an edge of this fleet (508).
         Loop = "loop",
         /// The last endpoint that was tried could not be reached, or broke off (502).
         Upstream = "upstream",

@@ -33,7 +33,8 @@ fn proxy() -> Proxy {
         gate: Arc::default(),
         open: Tally::default(),
     };
-    Proxy { shared: Arc::new(shared), dialers: Dialers::default(), rates: RateLimits::default(), queues: Arc::default() }
+    let (mark, dialers) = (Mark::of("test"), Dialers::default());
+    Proxy { shared: Arc::new(shared), dialers, mark, rates: RateLimits::default(), queues: Arc::default() }
 }
 
 async fn session(request: &str) -> Session {
