@@ -8,7 +8,7 @@ pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
     // Named one by one, so that a field added to any of these must be sorted into live or not.
     let Config {
         fleet: Fleet { name, tls, revoked: _, secret, siblings: _ },
-        listen: Listen { http, https, peer, health, admin },
+        listen: Listen { http, plain, https, peer, health, admin },
         clusters: _,
         geo: _,
         hosts: _,
@@ -37,6 +37,8 @@ pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("fleet.secret", *secret != new.fleet.secret),
         ("listen.http.bind", bind(http) != bind(&new.listen.http)),
         ("listen.http.proxyProtocol", http_proxies),
+        ("listen.http.mode", plain.mode != new.listen.plain.mode),
+        ("listen.http.h2c", plain.h2c != new.listen.plain.h2c),
         ("listen.https.bind", https.bind != new.listen.https.bind),
         ("listen.https.proxyProtocol", https.proxy_protocol != new.listen.https.proxy_protocol),
         ("listen.peer.bind", *peer != new.listen.peer),
@@ -88,5 +90,7 @@ mod tests {
         let proxies = "proxyProtocol: {mode: optional, from: [10.0.0.0/8]}";
         let proxies = config(&format!("clusters: {{a: {{}}}}\nlisten: {{http: {{{proxies}}}, https: {{{proxies}}}}}"));
         assert_eq!(restart_needed(&old, &proxies), ["listen.http.proxyProtocol", "listen.https.proxyProtocol"]);
+        let serves = config("clusters: {a: {}}\nlisten: {http: {mode: proxy, h2c: true}}");
+        assert_eq!(restart_needed(&old, &serves), ["listen.http.mode", "listen.http.h2c"]);
     }
 }

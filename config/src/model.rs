@@ -81,8 +81,10 @@ pub struct FleetTls {
 /// Every listener of an edge; their addresses only change with a restart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listen {
-    /// Clients, plain: redirects to https.
+    /// Clients, plain.
     pub http: Option<ClientListener>,
+    /// What becomes of their requests.
+    pub plain: Plain,
     /// Clients, TLS.
     pub https: ClientListener,
     /// Other edges.
@@ -91,6 +93,25 @@ pub struct Listen {
     pub health: Vec<SocketAddr>,
     /// Metrics, explain, snapshot.
     pub admin: Vec<SocketAddr>,
+}
+
+/// What the plain listener does with requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plain {
+    /// Whether it serves them or sends them away.
+    pub mode: PlainMode,
+    /// Whether it takes HTTP/2 of clients that know of it (RFC 9113 section 3.3). Only where it serves.
+    pub h2c: bool,
+}
+
+/// Whether requests without TLS are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlainMode {
+    /// They are sent to https.
+    #[default]
+    Redirect,
+    /// As those that come by TLS, but for hosts that TLS has a part in: those are sent to https.
+    Proxy,
 }
 
 /// A listener that clients reach.

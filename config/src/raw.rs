@@ -94,8 +94,8 @@ pub struct RawFleetTls {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct RawListen {
-    /// Clients without TLS: redirected to https. `off` closes it. Default: 0.0.0.0:80.
-    pub http: At<RawMaybe<RawClientListener>>,
+    /// Clients without TLS: redirected to https, unless `mode` says otherwise. `off` closes it. Default: 0.0.0.0:80.
+    pub http: At<RawMaybe<RawPlainListener>>,
     /// Clients with TLS. Default: 0.0.0.0:443.
     pub https: At<RawClientListener>,
     /// Edges of the other clusters, by mutual TLS. Default: 0.0.0.0:8444 where `fleet.tls` is given, else `off`.
@@ -144,6 +144,32 @@ pub struct RawClientListener {
     pub proxy_protocol: At<RawProxyProtocol>,
     /// Networks of proxies whose X-Forwarded-For is believed. Default: none.
     pub forwarded_for: At<Vec<At<String>>>,
+}
+
+/// The listener that clients reach without TLS.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawPlainListener {
+    /// `ADDRESS:PORT`, or a list of them. Port 0 lets the kernel choose.
+    pub bind: At<RawBind>,
+    /// Whether connections begin with a PROXY protocol header, version 1 or 2.
+    pub proxy_protocol: At<RawProxyProtocol>,
+    /// Networks of proxies whose X-Forwarded-For is believed. Default: none.
+    pub forwarded_for: At<Vec<At<String>>>,
+    /// Whether requests are sent to https (`redirect`) or served (`proxy`). Default: `redirect`.
+    pub mode: At<RawPlainMode>,
+    /// Whether HTTP/2 is taken too, of clients that know beforehand that it is spoken here. Needs `mode: proxy`. Default: false.
+    pub h2c: At<bool>,
+}
+
+/// What becomes of requests without TLS.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RawPlainMode {
+    /// They are sent to https.
+    Redirect,
+    /// They are served, but for hosts with a fence, client certificates or a TLS version of their own.
+    Proxy,
 }
 
 /// One address or several.

@@ -31,6 +31,15 @@ pub struct Client {
     pub trusted: bool,
 }
 
+/// How a client came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Without TLS.
+    Http,
+    /// By TLS.
+    Https,
+}
+
 /// Finds the client. `sender` is the other end of the connection or whom its PROXY protocol header names.
 pub fn client(sender: IpAddr, headers: &HeaderMap, forwarded_for: &[IpNet]) -> Client {
     let listed = |address: IpAddr| forwarded_for.iter().any(|net| net.contains(&address));
@@ -67,11 +76,20 @@ fn address(entry: &str) -> Option<IpAddr> {
 ///
 /// `authority` is the request's, as it came (`www.example.com:8443`). A trusted sender's chain is continued and what it
 /// says of scheme, host and port is kept, since it may have ended the client's TLS itself.
-pub fn headers(client: &Client, authority: &HeaderValue, incoming: &HeaderMap) -> [(&'static str, HeaderValue); 6] {
+pub fn headers(
+    client: &Client,
+    scheme: Scheme,
+    authority: &HeaderValue,
+    incoming: &HeaderMap,
+) -> [(&'static str, HeaderValue); 6] {
     let kept = |name: &HeaderName| if client.trusted { incoming.get(name).cloned() } else { None };
-    let proto = kept(&X_FORWARDED_PROTO).unwrap_or(HeaderValue::from_static("https"));
+    let (spoken, usual) = match scheme {
+        Scheme::Http => ("http", "80"),
+        Scheme::Https => ("https", "443"),
+    };
+    let proto = kept(&X_FORWARDED_PROTO).unwrap_or(HeaderValue::from_static(spoken));
     let host = kept(&X_FORWARDED_HOST).unwrap_or_else(|| authority.clone());
-    let port = kept(&X_FORWARDED_PORT).unwrap_or_else(|| port_of(authority));
+    let port = kept(&X_FORWARDED_PORT).unwrap_or_else(|| port_of(authority, usual));
     let forwarded = forwarded(client, &proto, &host, incoming);
     let real = ascii(client.address.to_string());
     // Who is not trusted speaks for itself alone.
@@ -189,10 +207,10 @@ fn appended(incoming: &HeaderMap, name: &HeaderName, last: &str) -> Option<Heade
     HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).ok()
 }
 
-/// The port that the client called: the authority's, else that of https.
-fn port_of(authority: &HeaderValue) -> HeaderValue {
+/// The port that the client called: the authority's, else the scheme's usual one.
+fn port_of(authority: &HeaderValue, usual: &'static str) -> HeaderValue {
     let port = authority.to_str().ok().and_then(|a| a.rsplit_once(':')).and_then(|(_, port)| port.parse::<u16>().ok());
-    port.map_or(HeaderValue::from_static("443"), HeaderValue::from)
+    port.map_or(HeaderValue::from_static(usual), HeaderValue::from)
 }
 
 fn ascii(text: String) -> HeaderValue {

@@ -1,21 +1,21 @@
-//! The plain listener: everything is sent to https, nothing is proxied.
+//! The plain listener where it does not serve: everything is sent to https, nothing is proxied.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use causeway_config::Limits;
+use http::StatusCode;
 use http::header::{CONTENT_LENGTH, LOCATION};
-use http::{HeaderValue, StatusCode};
 use pingora::Result;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tracing::debug;
 
 use crate::listen::{Connection, PLAIN_KEEP_ALIVE, Stage};
 use crate::metrics::Metrics;
-use crate::service::{head, respond};
+use crate::service::{head, respond, secure};
 
 /// Redirects to https.
 pub struct Redirect {
@@ -43,7 +43,7 @@ impl Redirect {
                 return respond::send(session, reply, &format!("{:032x}", fastrand::u128(..))).await;
             }
         };
-        let location = location(session.req_header(), &asked.host, self.https_port);
+        let location = secure::location(session.req_header(), &asked.host, self.https_port);
         // 308 keeps method and body, where 301 turns a POST into a GET (RFC 9110 section 15.4.9).
         let mut response = ResponseHeader::build(StatusCode::PERMANENT_REDIRECT, Some(4))?;
         response.insert_header(LOCATION, location)?;
@@ -80,36 +80,5 @@ impl HttpServerApp for Redirect {
         let settings = HttpPersistentSettings::for_session(&session);
         let stream = session.finish().await.ok().flatten()?;
         Some(ReusedHttpStream::from_reusable_stream(stream, settings))
-    }
-}
-
-/// The same resource over https.
-fn location(request: &RequestHeader, host: &str, port: u16) -> HeaderValue {
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let port = if port == 443 { String::new() } else { format!(":{port}") };
-    let target = request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let target = if target.starts_with('/') { target } else { "/" };
-    HeaderValue::try_from(format!("https://{host}{port}{target}"))
-        .expect("a checked host and a parsed target have no control characters")
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn the_target_is_kept_and_the_port_is_https_own() {
-        for (target, host, port, expected) in [
-            ("/a/b?c=d&e", "www.example.com", 443, "https://www.example.com/a/b?c=d&e"),
-            ("/", "www.example.com", 8443, "https://www.example.com:8443/"),
-            ("/", "2001:db8::1", 443, "https://[2001:db8::1]/"),
-            ("http://www.example.com/x?y", "www.example.com", 443, "https://www.example.com/x?y"),
-            ("*", "www.example.com", 443, "https://www.example.com/"),
-            ("//evil.example/x", "www.example.com", 443, "https://www.example.com//evil.example/x"),
-        ] {
-            let request = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
-            assert_eq!(location(&request, host, port), expected, "{target}");
-        }
     }
 }

@@ -24,6 +24,7 @@ mod peer;
 mod record;
 pub(crate) mod respond;
 mod retry;
+pub(crate) mod secure;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -31,8 +32,10 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_certs::Match;
+use causeway_config::Config;
 use causeway_core::cell::Due;
 use causeway_core::cluster::AppProtocol;
+use causeway_core::policy::TlsPolicy;
 use causeway_core::{Candidate, Refusal, RequestHead, Target, plan};
 use http::header::SET_COOKIE;
 use http::{HeaderValue, StatusCode};
@@ -152,7 +155,9 @@ impl Proxy {
         ctx.served_by = config.responses.served_by;
         ctx.logged = config.access_log.enabled;
         if let Some(connection) = &ctx.connection {
-            ctx.client = forwarded::client(connection.client.ip(), &request.headers, &config.listen.https.forwarded_for);
+            let plain = || config.listen.http.as_ref().map_or(&[][..], |http| &http.forwarded_for);
+            let believed = if connection.tls.is_some() { &config.listen.https.forwarded_for } else { plain() };
+            ctx.client = forwarded::client(connection.client.ip(), &request.headers, believed);
         }
         ctx.request_id = forwarded::request_id(&ctx.client, &request.headers, fastrand::u128(..));
         let asked = head::check(request, &config.limits)?;
@@ -161,7 +166,7 @@ impl Proxy {
         if self.mark.is_on(request) {
             return Err(CIRCLES);
         }
-        self.check_connection(ctx, &snapshot.policies.of_host(&ctx.host).tls)?;
+        self.check_connection(ctx, &snapshot.policies.of_host(&ctx.host).tls, config)?;
         let location = (self.shared.locate)(ctx.client.address);
         ctx.country = location.as_ref().map(|location| location.country);
         let head = RequestHead { host: &ctx.host, path: head::path(request) };
@@ -187,9 +192,12 @@ impl Proxy {
         if ctx.draw(self.shared.clock.now()) { Ok(()) } else { Err(exhausted(ctx)) }
     }
 
-    /// Host against SNI.
-    fn check_connection(&self, ctx: &Ctx, demanded: &causeway_core::policy::TlsPolicy) -> Result<(), Reply> {
-        let Some(tls) = ctx.connection.as_ref().and_then(|connection| connection.tls.as_ref()) else { return Ok(()) };
+    /// Host against SNI, and against a connection without TLS.
+    fn check_connection(&self, ctx: &Ctx, demanded: &TlsPolicy, config: &Config) -> Result<(), Reply> {
+        let Some(connection) = &ctx.connection else { return Ok(()) };
+        let Some(tls) = &connection.tls else {
+            return if secure::needs_tls(demanded, config) { Err(secure::TLS_ONLY) } else { Ok(()) };
+        };
         // The default certificate answers who named nobody, or somebody unknown. Nobody coalesces on it by mistake, and a
         // better one cannot be had by whoever tests with `curl -k -H 'Host: ...' https://LOAD-BALANCER/`, over HTTP/2 too.
         let covered = || tls.served.matched == Match::Default || tls.served.certificate.covers(&ctx.host);
@@ -290,6 +298,7 @@ impl ProxyHttp for Proxy {
         session.set_read_timeout(Some(timeouts.body));
         session.set_write_timeout(Some(timeouts.body));
         session.set_total_drain_timeout(Some(timeouts.body));
+        headers::ignore_upgrades(session.req_header_mut());
         Ok(())
     }
 

@@ -10,6 +10,7 @@ mod http2;
 mod limits;
 mod loops;
 mod paths;
+mod plain;
 mod retries;
 mod sessions;
 mod smuggling;

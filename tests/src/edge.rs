@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use causeway::drain::{Phase, Tally};
-use causeway::listen::ClientDoor;
+use causeway::listen::{ClientDoor, bind};
 use causeway::metrics::Metrics;
 use causeway::redirect::Redirect;
 use causeway::service::engine;
@@ -16,6 +16,7 @@ use causeway_certs::{
     Allowed, CertCell, CertIndex, CertPublisher, Certificate, DefaultOffer, Offer, PemPair, ServerTls, default_certificate,
     process_tickets, self_signed,
 };
+use causeway_config::PlainMode;
 use causeway_core::{Snapshot, tick};
 use tokio::sync::watch;
 
@@ -25,7 +26,7 @@ use crate::world::{CLUSTERS, World};
 pub struct Edge {
     /// Where clients reach it by TLS.
     pub https: SocketAddr,
-    /// Where they are redirected.
+    /// Where they come without TLS.
     pub http: SocketAddr,
     /// What requests are decided by.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
@@ -82,12 +83,15 @@ impl Edge {
         let tls_address = socket.local_addr().expect("it is bound");
         https.open(socket, stopped.clone());
         let plain = listen.http.as_ref().expect("worlds have it");
-        let redirect =
-            Redirect { https_port: tls_address.port(), metrics: Arc::clone(&metrics), limits: world.config.limits.clone() };
-        let http = ClientDoor::http(plain, shared, Arc::new(redirect));
-        let socket = http.bind(&plain.bind).expect("loopback has ports").remove(0);
+        let socket = bind("http", plain.bind[0], &plain.bind).expect("loopback has ports");
         let plain_address = socket.local_addr().expect("it is bound");
-        http.open(socket, stopped);
+        if listen.plain.mode == PlainMode::Proxy {
+            ClientDoor::http(plain, listen.plain, Arc::clone(&shared), engine(shared)).open(socket, stopped);
+        } else {
+            let redirect =
+                Redirect { https_port: tls_address.port(), metrics: Arc::clone(&metrics), limits: world.config.limits.clone() };
+            ClientDoor::http(plain, listen.plain, shared, Arc::new(redirect)).open(socket, stopped);
+        }
         Self { https: tls_address, http: plain_address, snapshot, metrics, clock, phase, stop, _certificates: publisher }
     }
 

@@ -1,7 +1,7 @@
 //! HTTP/2 frame by frame (RFC 9113 section 4), for clients that break its rules.
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use crate::{Client, soon};
 
@@ -92,19 +92,24 @@ pub async fn flood(client: &mut Client, bytes: &[u8], times: usize) -> bool {
 
 /// The frames that come until the edge ends the connection, or until `enough`.
 pub async fn frames(client: &mut Client, enough: impl Fn(&Frame) -> bool) -> Vec<Frame> {
+    frames_of(&mut client.stream, enough).await
+}
+
+/// As [`frames`], of any stream.
+pub async fn frames_of<T: AsyncRead + Unpin>(stream: &mut T, enough: impl Fn(&Frame) -> bool) -> Vec<Frame> {
     let mut frames = Vec::new();
     loop {
         let mut header = [0; 9];
-        if soon("a frame", client.stream.read_exact(&mut header)).await.is_err() {
+        if soon("a frame", stream.read_exact(&mut header)).await.is_err() {
             return frames;
         }
         let length = usize::from(header[0]) << 16 | usize::from(header[1]) << 8 | usize::from(header[2]);
         let mut payload = vec![0; length];
-        if soon("a frame", client.stream.read_exact(&mut payload)).await.is_err() {
+        if soon("a frame", stream.read_exact(&mut payload)).await.is_err() {
             return frames;
         }
-        let stream = u32::from_be_bytes([header[5] & 0x7f, header[6], header[7], header[8]]);
-        frames.push(Frame { kind: header[3], flags: header[4], stream, payload });
+        let id = u32::from_be_bytes([header[5] & 0x7f, header[6], header[7], header[8]]);
+        frames.push(Frame { kind: header[3], flags: header[4], stream: id, payload });
         if frames.last().is_some_and(&enough) {
             return frames;
         }

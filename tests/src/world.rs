@@ -41,6 +41,7 @@ impl World {
             fleet: config::Fleet { name: "test".into(), tls: None, revoked: Vec::new(), secret: None, siblings: Vec::new() },
             listen: config::Listen {
                 http: Some(listener()),
+                plain: config::Plain::default(),
                 https: listener(),
                 peer: None,
                 health: Vec::new(),

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use super::Check;
 use super::values::{clash, is_everybody, network, socket};
 use crate::error::FaultKind;
-use crate::model::{ClientListener, Listen, ProxyProtocol, ProxyProtocolMode};
-use crate::raw::{At, RawBind, RawClientListener, RawListen, RawListener, RawMaybe, RawProxyProtocol, RawProxyProtocolMode};
+use crate::model::{ClientListener, Listen, Plain, PlainMode, ProxyProtocol, ProxyProtocolMode};
+use crate::raw::{
+    At, RawBind, RawListen, RawListener, RawMaybe, RawPlainListener, RawPlainMode, RawProxyProtocol, RawProxyProtocolMode,
+};
 use crate::tree::NodeId;
 
 /// Addresses of one listener; each is a socket, and each is compared with each.
@@ -18,18 +20,33 @@ struct Bound {
     sockets: Vec<(&'static str, Option<NodeId>, SocketAddr)>,
 }
 
+/// What both listeners for clients have.
+struct Clients<'r> {
+    bind: &'r At<RawBind>,
+    proxies: &'r At<RawProxyProtocol>,
+    forwarded_for: &'r At<Vec<At<String>>>,
+}
+
 impl Check<'_> {
     /// `peers`: whether the fleet has certificates for edges to know each other by.
     pub(super) fn listen(&self, raw: &At<RawListen>, peers: bool) -> Listen {
         let absent = RawListen::default();
         let raw = raw.get().unwrap_or(&absent);
         let mut bound = Bound::default();
-        let http = match raw.http.get() {
-            Some(RawMaybe::Off(_)) => None,
-            Some(RawMaybe::On(listener)) => Some(self.client_listener(Some(listener), "http", "0.0.0.0:80", &mut bound)),
-            None => Some(self.client_listener(None, "http", "0.0.0.0:80", &mut bound)),
+        let (http, plain) = match raw.http.get() {
+            Some(RawMaybe::Off(_)) => (None, Plain::default()),
+            Some(RawMaybe::On(http)) => {
+                let clients = Clients { bind: &http.bind, proxies: &http.proxy_protocol, forwarded_for: &http.forwarded_for };
+                (Some(self.client_listener(Some(clients), "http", "0.0.0.0:80", &mut bound)), self.plain(http))
+            }
+            None => (Some(self.client_listener(None, "http", "0.0.0.0:80", &mut bound)), Plain::default()),
         };
-        let https = self.client_listener(raw.https.get(), "https", "0.0.0.0:443", &mut bound);
+        let clients = raw.https.get().map(|https| Clients {
+            bind: &https.bind,
+            proxies: &https.proxy_protocol,
+            forwarded_for: &https.forwarded_for,
+        });
+        let https = self.client_listener(clients, "https", "0.0.0.0:443", &mut bound);
         let peer = match raw.peer.get() {
             Some(RawMaybe::Off(_)) => None,
             None if !peers => None,
@@ -57,25 +74,36 @@ impl Check<'_> {
                 "bind it to 127.0.0.1, or keep others away with a network policy",
             );
         }
-        Listen { http, https, peer, health, admin }
+        Listen { http, plain, https, peer, health, admin }
     }
 
-    fn client_listener(
-        &self,
-        raw: Option<&RawClientListener>,
-        name: &'static str,
-        default: &str,
-        bound: &mut Bound,
-    ) -> ClientListener {
-        let bind = self.bind(raw.map(|l| &l.bind), name, default, bound);
+    fn plain(&self, raw: &RawPlainListener) -> Plain {
+        let mode = match raw.mode.get() {
+            None | Some(RawPlainMode::Redirect) => PlainMode::Redirect,
+            Some(RawPlainMode::Proxy) => PlainMode::Proxy,
+        };
+        let h2c = raw.h2c.get().copied().unwrap_or_default();
+        if h2c && mode == PlainMode::Redirect {
+            self.report.fault(
+                raw.h2c.node(),
+                FaultKind::Conflict,
+                "HTTP/2 without TLS is for clients that are served here, and this listener sends them to https",
+                "set `mode: proxy`, or remove `h2c`",
+            );
+        }
+        Plain { mode, h2c }
+    }
+
+    fn client_listener(&self, raw: Option<Clients<'_>>, name: &'static str, default: &str, bound: &mut Bound) -> ClientListener {
+        let bind = self.bind(raw.as_ref().map(|l| l.bind), name, default, bound);
         let Some(raw) = raw else {
             return ClientListener { bind, proxy_protocol: ProxyProtocol::default(), forwarded_for: vec![] };
         };
-        let forwarded_for = self.list(&raw.forwarded_for, network).unwrap_or_default();
+        let forwarded_for = self.list(raw.forwarded_for, network).unwrap_or_default();
         if forwarded_for.iter().any(is_everybody) {
             self.warn_everybody(raw.forwarded_for.node());
         }
-        ClientListener { bind, proxy_protocol: self.proxy_protocol(&raw.proxy_protocol), forwarded_for }
+        ClientListener { bind, proxy_protocol: self.proxy_protocol(raw.proxies), forwarded_for }
     }
 
     fn proxy_protocol(&self, raw: &At<RawProxyProtocol>) -> ProxyProtocol {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Kubeconfig, Source};
+use crate::model::{Kubeconfig, PlainMode, Source};
 
 fn ok(text: &str) -> Parsed {
     parse(text.as_bytes(), Path::new("dir/causeway.yaml")).unwrap_or_else(|errors| panic!("{errors}"))
@@ -117,6 +117,17 @@ fn a_fleet_with_certificates_listens_for_its_peers_by_itself() {
     assert_eq!(ok(tls).config.listen.peer, Some(vec!["0.0.0.0:8444".parse().unwrap()]));
     assert_eq!(ok(&format!("{tls}listen: {{peer: off}}")).config.listen.peer, None);
     assert_eq!(ok("clusters: {a: {}}").config.listen.peer, None);
+}
+
+#[test]
+fn a_plain_listener_redirects_and_speaks_http2_only_where_it_serves() {
+    let plain = |listen: &str| ok(&format!("clusters: {{a: {{}}}}\nlisten: {{http: {listen}}}")).config.listen.plain;
+    assert_eq!(plain("{}"), crate::Plain { mode: PlainMode::Redirect, h2c: false });
+    assert_eq!(plain("{mode: proxy}"), crate::Plain { mode: PlainMode::Proxy, h2c: false });
+    assert_eq!(plain("{mode: proxy, h2c: true}"), crate::Plain { mode: PlainMode::Proxy, h2c: true });
+    let fault = only_fault(b"clusters: {a: {}}\nlisten: {http: {h2c: true}}");
+    assert_eq!((fault.kind, fault.path.as_str()), (FaultKind::Conflict, "listen.http.h2c"));
+    assert!(fault.remedy.contains("mode: proxy"), "{fault:?}");
 }
 
 #[test]

@@ -76,7 +76,14 @@ pub(crate) fn world() -> World {
     };
     let config = Config {
         fleet: config::Fleet { name: "test".into(), tls: None, revoked: Vec::new(), secret: None, siblings: Vec::new() },
-        listen: config::Listen { http: None, https: listener(), peer: None, health: Vec::new(), admin: Vec::new() },
+        listen: config::Listen {
+            http: None,
+            plain: config::Plain::default(),
+            https: listener(),
+            peer: None,
+            health: Vec::new(),
+            admin: Vec::new(),
+        },
         clusters: vec![cluster("aws", 38.9, -77.4), cluster("azure", 52.4, 4.9), cluster("google", 1.35, 103.82)],
         geo: config::Geo::default(),
         hosts: BTreeMap::new(),

@@ -4,8 +4,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
-use causeway_config::Config;
+use causeway_config::{Config, PlainMode};
 use causeway_discovery::Update;
+use pingora::apps::HttpServerApp;
 use pingora::proxy::HttpProxy;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -81,16 +82,17 @@ impl Doors {
         let shared = || Arc::clone(&behind.shared);
         let mut doors = Vec::new();
         let https = ClientDoor::https(&listen.https, shared(), Arc::clone(&behind.engine));
-        for socket in sockets.of(Listener::Https) {
-            doors.push(https.open(tokio::net::TcpListener::from_std(socket)?, self.stop.subscribe()));
-        }
+        doors.extend(self.open_all(&https, sockets.of(Listener::Https))?);
         if let Some(settings) = &listen.http {
-            let https_port = behind.addresses.https.first().map_or(443, SocketAddr::port);
-            let limits = behind.config.limits.clone();
-            let redirect = Arc::new(Redirect { https_port, metrics: Arc::clone(metrics), limits });
-            let http = ClientDoor::http(settings, shared(), redirect);
-            for socket in sockets.of(Listener::Http) {
-                doors.push(http.open(tokio::net::TcpListener::from_std(socket)?, self.stop.subscribe()));
+            let (plain, sockets) = (listen.plain, sockets.of(Listener::Http));
+            if plain.mode == PlainMode::Proxy {
+                let http = ClientDoor::http(settings, plain, shared(), Arc::clone(&behind.engine));
+                doors.extend(self.open_all(&http, sockets)?);
+            } else {
+                let https_port = behind.addresses.https.first().map_or(443, SocketAddr::port);
+                let limits = behind.config.limits.clone();
+                let redirect = Arc::new(Redirect { https_port, metrics: Arc::clone(metrics), limits });
+                doors.extend(self.open_all(&ClientDoor::http(settings, plain, shared(), redirect), sockets)?);
             }
         }
         let peer = PeerDoor::new(shared(), Arc::clone(&behind.engine), Arc::clone(&https));
@@ -101,6 +103,14 @@ impl Doors {
         *lock(&self.clients) = doors;
         drop(listening);
         Ok(())
+    }
+
+    fn open_all<A>(&self, door: &Arc<ClientDoor<A>>, sockets: Vec<TcpListener>) -> std::io::Result<Vec<JoinHandle<()>>>
+    where
+        A: HttpServerApp + Send + Sync + 'static,
+    {
+        let open = |socket| Ok(door.open(tokio::net::TcpListener::from_std(socket)?, self.stop.subscribe()));
+        sockets.into_iter().map(open).collect()
     }
 
     /// Waits for a successor from now on, where the configuration says so.

@@ -16,7 +16,7 @@ fn trusted() -> Vec<IpNet> {
 fn sent(sender: &str, authority: &str, headers_in: &[(&'static str, &str)]) -> Vec<(String, String)> {
     let headers_in = incoming(headers_in);
     let client = client(ip(sender), &headers_in, &trusted());
-    let sent = headers(&client, &authority.parse().unwrap(), &headers_in);
+    let sent = headers(&client, Scheme::Https, &authority.parse().unwrap(), &headers_in);
     sent.into_iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect()
 }
 

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
-use causeway_config::{ClientListener, Limits, MemoryLimit, ProxyProtocol};
+use causeway_config::{ClientListener, Limits, MemoryLimit, Plain, PlainMode, ProxyProtocol};
 use pingora::apps::{HttpServerApp, ServerApp};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,11 +19,13 @@ use super::client_ca::ClientCas;
 use super::connection::{Connection, Timeouts, TlsFacts};
 use super::http1::{self, PLAIN_KEEP_ALIVE};
 use super::io::{ClientIo, IoLimits};
+use super::preface::{self, Begun};
 use super::proxy_protocol::{self, Header, ProxyProtocolError};
 use super::recorder::Recorder;
 use super::socket::Socket;
 use super::tls::{Answer, HandshakeError, Outsider};
 use super::{ListenError, bind, tls};
+use crate::drain::Phase;
 use crate::limit::{Gate, Pass};
 use crate::metrics::{Handshake, Listener, RefusalReason};
 use crate::peer::relay::{self, RelayHead};
@@ -36,6 +39,7 @@ const AGE_SPREAD: f64 = 0.1;
 pub struct ClientDoor<A> {
     listener: Listener,
     tls: bool,
+    plain: Plain,
     proxy_protocol: ProxyProtocol,
     authorities: ClientCas,
     shared: Arc<Shared>,
@@ -48,17 +52,17 @@ where
 {
     /// A door through which TLS comes.
     pub fn https(settings: &ClientListener, shared: Arc<Shared>, app: Arc<A>) -> Arc<Self> {
-        Self::new(Listener::Https, settings, shared, app)
+        Self::new(Listener::Https, settings, Plain::default(), shared, app)
     }
 
     /// A door through which plain HTTP comes.
-    pub fn http(settings: &ClientListener, shared: Arc<Shared>, app: Arc<A>) -> Arc<Self> {
-        Self::new(Listener::Http, settings, shared, app)
+    pub fn http(settings: &ClientListener, plain: Plain, shared: Arc<Shared>, app: Arc<A>) -> Arc<Self> {
+        Self::new(Listener::Http, settings, plain, shared, app)
     }
 
-    fn new(listener: Listener, settings: &ClientListener, shared: Arc<Shared>, app: Arc<A>) -> Arc<Self> {
+    fn new(listener: Listener, settings: &ClientListener, plain: Plain, shared: Arc<Shared>, app: Arc<A>) -> Arc<Self> {
         let (tls, proxy_protocol) = (listener == Listener::Https, settings.proxy_protocol.clone());
-        Arc::new(Self { listener, tls, proxy_protocol, authorities: ClientCas::default(), shared, app })
+        Arc::new(Self { listener, tls, plain, proxy_protocol, authorities: ClientCas::default(), shared, app })
     }
 
     /// Binds every address, or none.
@@ -92,7 +96,7 @@ where
     }
 
     async fn serve(&self, stream: TcpStream, peer: SocketAddr, mut pass: Pass, limits: &Limits) {
-        let (socket, caller) = match self.greet(stream, peer, limits).await {
+        let (mut socket, caller) = match self.greet(stream, peer, limits).await {
             Ok(greeted) => greeted,
             Err(error) => {
                 self.shared.metrics.refusal(RefusalReason::ProxyProtocol);
@@ -113,7 +117,8 @@ where
         }
         let fd = socket.as_raw_fd();
         if !self.tls {
-            return self.hand_over(socket, fd, caller.connection(None), limits).await;
+            let Some(h2c) = self.begun(&mut socket, limits).await else { return };
+            return self.hand_over(socket, fd, caller.connection(None).speaking_h2c(h2c), limits).await;
         }
         if let Some(outsider) = self.answer(socket, fd, &caller, limits).await {
             self.send_inside(outsider, &caller).await;
@@ -196,6 +201,34 @@ where
         Ok((Socket::new(stream, rest), Caller { peer, client, local }))
     }
 
+    /// Whether a client without TLS speaks HTTP/2; `None` where its connection ends before that is known.
+    async fn begun(&self, socket: &mut Socket, limits: &Limits) -> Option<bool> {
+        if !self.plain.h2c {
+            return Some(false);
+        }
+        let mut phase = self.shared.phase.clone();
+        let begun = tokio::select! {
+            biased;
+            Ok(_) = phase.wait_for(|phase| *phase >= Phase::Closing) => return None,
+            begun = preface::begun(socket, self.keep_alive(limits), limits.http2.preface_timeout) => begun,
+        };
+        match begun {
+            Ok(Begun::Http2) => Some(true),
+            Ok(Begun::Http1) => Some(false),
+            Ok(Begun::Slow) => {
+                self.shared.metrics.refusal(RefusalReason::SlowHeader);
+                None
+            }
+            Ok(Begun::Silent) | Err(_) => None,
+        }
+    }
+
+    /// How long a connection may wait for its next request.
+    fn keep_alive(&self, limits: &Limits) -> Duration {
+        let serves = self.tls || self.plain.mode == PlainMode::Proxy;
+        if serves { limits.idle_timeout } else { limits.idle_timeout.min(PLAIN_KEEP_ALIVE) }
+    }
+
     async fn hand_over<T>(&self, transport: T, fd: RawFd, connection: Connection, limits: &Limits)
     where
         ClientIo<T>: pingora::protocols::IO,
@@ -205,8 +238,7 @@ where
         let io = Box::new(ClientIo::new(transport, fd, connection, IoLimits::from(limits), Arc::clone(&self.shared.metrics)));
         let age = limits.connection_age.mul_f64(1.0 + AGE_SPREAD * (fastrand::f64() * 2.0 - 1.0));
         let connection = Arc::clone(io.connection());
-        let h2 = connection.tls.as_ref().is_some_and(|tls| tls.h2);
-        let keep_alive = if self.tls { limits.idle_timeout } else { limits.idle_timeout.min(PLAIN_KEEP_ALIVE) };
+        let (h2, keep_alive) = (connection.h2(), self.keep_alive(limits));
         with_drain(
             self.shared.phase.clone(),
             age,

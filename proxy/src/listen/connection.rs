@@ -26,6 +26,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// What TLS agreed on; `None` on a plain listener.
     pub tls: Option<TlsFacts>,
+    /// Whether a client began with the preface of HTTP/2 where there is no TLS to agree on it.
+    pub h2c: bool,
     /// Who is at the other end.
     pub role: Role,
     /// How long its client may be silent.
@@ -118,6 +120,7 @@ impl Connection {
             client,
             local,
             tls,
+            h2c: false,
             role: Role::Client,
             timeouts: Timeouts::default(),
             stage: AtomicU8::new(Stage::Idle as u8),
@@ -133,12 +136,18 @@ impl Connection {
         Self { role, ..self }
     }
 
-    /// Whether ALPN settled on HTTP/2.
+    /// Whether it speaks HTTP/2: as ALPN settled, or as a client without TLS has begun.
     pub fn h2(&self) -> bool {
         match &self.role {
             Role::Peer(facts) => facts.h2,
-            _ => self.tls.as_ref().is_some_and(|tls| tls.h2),
+            _ => self.tls.as_ref().map_or(self.h2c, |tls| tls.h2),
         }
+    }
+
+    /// The same in HTTP/2 without TLS.
+    #[must_use]
+    pub(super) fn speaking_h2c(self, h2c: bool) -> Self {
+        Self { h2c, ..self }
     }
 
     /// The same with other timeouts than the defaults.

@@ -387,7 +387,7 @@ impl<T> Ssl for ClientIo<T> {
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        let negotiated = self.connection.tls.is_some() || matches!(self.connection.role, Role::Peer(_));
+        let negotiated = self.connection.tls.is_some() || self.connection.h2c || matches!(self.connection.role, Role::Peer(_));
         negotiated.then(|| if self.connection.h2() { ALPN::H2 } else { ALPN::H1 })
     }
 }

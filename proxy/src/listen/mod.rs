@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! accept --> PROXY protocol --> ClientHello --> certificate, TLS policy --> handshake --> ClientIo --> engine
+//!                          \--> the preface of HTTP/2, or not (plain) -----------------^
 //! ```
 //!
 //! The engine's own listeners are not used. They cannot choose a `ServerConfig` per `ClientHello`, read PROXY protocol on a
@@ -14,6 +15,7 @@ mod connection;
 pub(crate) mod http1;
 mod io;
 mod misdirected;
+mod preface;
 mod proxy_protocol;
 mod recorder;
 mod screen;

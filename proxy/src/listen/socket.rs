@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A client's socket, behind the bytes that were read while looking for a PROXY protocol header.
+/// A client's socket, behind the bytes that were read while looking for a PROXY protocol header or a preface.
 #[derive(Debug)]
 pub(super) struct Socket {
     replay: BytesMut,
@@ -20,6 +20,23 @@ impl Socket {
     /// Reads give `replay` first.
     pub(super) fn new(stream: TcpStream, replay: BytesMut) -> Self {
         Self { replay, stream }
+    }
+
+    /// Whether what comes begins with `prefix`. Reads on until that is decided; what was read is still to come. The end of the
+    /// stream is no beginning of anything.
+    pub(super) async fn begins_with(&mut self, prefix: &[u8]) -> io::Result<bool> {
+        loop {
+            let known = self.replay.len().min(prefix.len());
+            if self.replay[..known] != prefix[..known] {
+                return Ok(false);
+            }
+            if known == prefix.len() {
+                return Ok(true);
+            }
+            if self.stream.read_buf(&mut self.replay).await? == 0 {
+                return Ok(false);
+            }
+        }
     }
 }
 

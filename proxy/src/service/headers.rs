@@ -17,6 +17,9 @@ const SERVED_BY: &str = "causeway-served-by";
 /// [`X_REQUEST_ID`](forwarded::X_REQUEST_ID) as a text: the engine makes a name of one without asking the heap twice.
 const REQUEST_ID: &str = "x-request-id";
 
+/// What a client says who would rather speak HTTP/2.
+const HTTP2_SETTINGS: &str = "http2-settings";
+
 /// Fields about this hop only that the engine passes on in responses (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [&str; 3] = ["keep-alive", "proxy-connection", "proxy-authenticate"];
 
@@ -27,8 +30,10 @@ const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 /// those that `Connection` names, and keeps a WebSocket's `Upgrade`.
 pub(crate) fn request(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
     // Taken before anything is removed: a trusted sender's chain is continued.
-    let ours = forwarded::headers(&ctx.client, &ctx.authority, &request.headers);
     let tls = ctx.connection.as_ref().and_then(|connection| connection.tls.as_ref());
+    let plain = ctx.connection.is_some() && tls.is_none();
+    let scheme = if plain { forwarded::Scheme::Http } else { forwarded::Scheme::Https };
+    let ours = forwarded::headers(&ctx.client, scheme, &ctx.authority, &request.headers);
     // A trusted sender that ended the client's TLS itself knows of its certificate; not where this edge asks for one.
     let proven_here = tls.is_some_and(|tls| tls.policy.clients.is_some());
     remove(request, |name| {
@@ -123,6 +128,16 @@ fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let tokens = values.flat_map(|value| value.split(',')).map(str::trim).filter(|t| !t.eq_ignore_ascii_case("upgrade"));
     tokens.filter_map(|token| HeaderName::try_from(token).ok()).collect()
+}
+
+/// Ignores an `Upgrade` to anything but a WebSocket (RFC 9110 section 7.8 leaves that to the server), as if it had not come. To
+/// HTTP/2 nobody upgrades any more (RFC 9113 section 3.1), and a backend that did would be out of the routes' reach from then on.
+pub(crate) fn ignore_upgrades(request: &mut RequestHeader) {
+    let other = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"websocket");
+    if request.headers.get_all(UPGRADE).iter().any(other) {
+        request.remove_header(&UPGRADE);
+        request.remove_header(HTTP2_SETTINGS);
+    }
 }
 
 /// Whether a request begins a stream, on which silence means nothing: a WebSocket, gRPC, server-sent events.

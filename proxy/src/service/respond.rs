@@ -1,6 +1,8 @@
 //! Sending the edge's own answers.
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use std::net::SocketAddr;
+
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -9,6 +11,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use tracing::debug;
 
 use super::admit::{BODY_TOO_LARGE, TOO_LARGE};
+use super::secure::{self, TLS_ONLY};
 use super::{Proxy, id};
 use crate::ctx::Ctx;
 use crate::forwarded::X_REQUEST_ID;
@@ -38,8 +41,12 @@ impl Proxy {
         if !ctx.is_ping() {
             self.shared.metrics.refusal(reply.label);
         }
-        let to_peer = self.to_peer(ctx, ctx.refused);
-        send_with(session.as_downstream_mut(), reply, id(&ctx.request_id), to_peer).await
+        let mut more = self.to_peer(ctx, ctx.refused);
+        if reply == TLS_ONLY {
+            let port = self.shared.snapshot.load().config.listen.https.bind.first().map_or(443, SocketAddr::port);
+            more.push((LOCATION, secure::location(session.req_header(), &ctx.host, port)));
+        }
+        send_with(session.as_downstream_mut(), reply, id(&ctx.request_id), more).await
     }
 
     /// Answers a request that could not be served, where that is still possible.
