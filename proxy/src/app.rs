@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context;
 use causeway_config::Drain;
 use causeway_core::Edge;
 use serde::{Deserialize, Serialize};
@@ -24,10 +25,11 @@ use crate::checker::Checker;
 use crate::control::{ConfigFile, Control, Parts, Reloader};
 use crate::drain::{Phase, Tally};
 use crate::geo_db::LocatorCell;
-use crate::handover::Predecessor;
+use crate::handover::{Cargo, Predecessor};
 use crate::metrics::Metrics;
 use crate::peer::Peers;
 use crate::peering::{Asker, Prober};
+use crate::process_secret::ProcessSecret;
 use crate::readiness::{Guard, NotReady, Readiness};
 use crate::service;
 use crate::sessions::Sessions;
@@ -99,15 +101,17 @@ impl App {
         let metrics = Arc::new(Metrics::new(&home, SystemTime::now()));
         let file = ConfigFile::new(options.config, &options.home, parsed, Arc::clone(&metrics));
         let config = Arc::clone(file.config());
-        let (readiness, [listening, home_known, certificates_known]) =
-            Readiness::awaiting([LISTENERS, "home cluster", "certificates"]);
+        let (readiness, [listening, home_known, certificates_known, linked]) =
+            Readiness::awaiting([LISTENERS, "home cluster", "certificates", "links to other clusters"]);
 
         let mut predecessor = match &config.handover {
             Some(settings) => Predecessor::meet(settings, instance)?,
             None => None,
         };
-        let (mut before, cargo) =
+        let (mut before, mut cargo) =
             predecessor.as_mut().map(|p| (std::mem::take(&mut p.sockets), std::mem::take(&mut p.cargo))).unzip();
+        let inherited_secret = cargo.as_mut().and_then(|cargo: &mut Cargo| cargo.secret.take());
+        let secret = inherited_secret.map_or_else(ProcessSecret::draw, Ok).context("there is no randomness for a secret")?;
         let sockets = Sockets::bind(&config, before.get_or_insert_default())?;
         let addresses = sockets.addresses()?;
         let edge = Edge { home: home.clone(), listeners: addresses.all(), addresses: own_addresses() };
@@ -122,9 +126,11 @@ impl App {
             clock,
             home_known,
             certificates_known,
+            linked,
+            secret: secret.clone(),
             inherited: cargo,
         };
-        let sessions = Sessions::load(config.fleet.secret.as_deref())?;
+        let sessions = Sessions::load(config.fleet.secret.as_deref(), &secret)?;
         let (control, published, certificates) = Control::new(parts)?;
         let (reloader, known) = (control.reloader(), control.known());
 
@@ -159,6 +165,7 @@ impl App {
             shared: Arc::clone(&shared),
             published,
             known,
+            secret,
             readiness: readiness.clone(),
             instance: instance.into(),
         };

@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod ops_http;
 pub mod peer;
 pub mod peering;
+pub mod process_secret;
 pub mod readiness;
 pub mod redirect;
 pub mod reply;

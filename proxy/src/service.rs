@@ -402,7 +402,7 @@ impl ProxyHttp for Proxy {
         let failure = Failure {
             upstream: *error.esource() == ErrorSource::Upstream || ctx.unserved,
             answered: ctx.answered(),
-            stale: reused && error.retry == RetryType::ReusedOnly && !overdue,
+            stale: reused && !overdue && (error.retry == RetryType::ReusedOnly || goes_away(&error)),
             refused: error.retry == RetryType::Decided(true) || ctx.unserved,
             idempotent: session.req_header().method.is_idempotent(),
             replayable: !session.as_ref().retry_buffer_truncated(),
@@ -505,7 +505,7 @@ impl ProxyHttp for Proxy {
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
-        self.heard_peer(response, ctx)?;
+        crossing::heard_peer(response, ctx)?;
         let now = self.shared.clock.now();
         let gateway_failure = matches!(status.as_u16(), 502..=504);
         if let Some(current) = &mut ctx.current
@@ -572,6 +572,12 @@ impl ProxyHttp for Proxy {
     fn suppress_proxy_warn_log(&self, _: &Session, _: &Ctx, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
     }
+}
+
+/// Whether the backend was ending the connection in order, and did not take the request any more (RFC 9113 section 6.8).
+fn goes_away(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<h2::Error>();
+    cause.is_some_and(|cause| cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR))
 }
 
 /// Whether the request may be sent to another backend after this one has seen it: nothing comes of it twice, and all of its

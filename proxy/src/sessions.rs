@@ -3,14 +3,16 @@
 //! The signature keeps clients from choosing endpoints, and one host's cookie from another's. What is signed tells a
 //! stranger nothing but the cluster's name, which `causeway-served-by` tells anyway: the endpoint is a number that is made of its
 //! identity. All edges make it alike, and with the fleet's secret they believe each other's cookies; without one each process
-//! has a key of its own.
+//! has a key of its own, which its successor inherits.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::hmac;
 use causeway_config::{ClusterId, SessionPersistence};
 use http::{HeaderMap, HeaderValue, header};
+
+use crate::process_secret::ProcessSecret;
 
 /// What the secret must have, in bytes.
 const SHORTEST: usize = 32;
@@ -41,9 +43,6 @@ pub enum SecretError {
         /// Its size.
         found: usize,
     },
-    /// The system has no randomness.
-    #[error("there is no randomness for the key of session cookies")]
-    NoRandomness,
 }
 
 /// Where a session is.
@@ -58,13 +57,9 @@ pub struct Place {
 }
 
 impl Sessions {
-    /// Reads the fleet's secret; without one, draws a key for this process.
-    pub fn load(secret: Option<&Path>) -> Result<Self, SecretError> {
-        let Some(path) = secret else {
-            let mut key = [0; SHORTEST];
-            rand::fill(&mut key).map_err(|_| SecretError::NoRandomness)?;
-            return Ok(Self::of(&key));
-        };
+    /// Reads the fleet's secret; without one, the process's `own` counts.
+    pub fn load(secret: Option<&Path>, own: &ProcessSecret) -> Result<Self, SecretError> {
+        let Some(path) = secret else { return Ok(Self::of(own.expose())) };
         let bytes = std::fs::read(path).map_err(|source| SecretError::Unreadable { path: path.into(), source })?;
         if bytes.len() < SHORTEST {
             return Err(SecretError::Short { path: path.into(), found: bytes.len() });
@@ -172,12 +167,13 @@ mod tests {
 
     #[test]
     fn edges_with_one_secret_believe_each_other_and_nobody_else() {
+        let own = ProcessSecret::draw().unwrap();
         let cookie = Sessions::of(&[7; 32]).cookie(&persistence(), HOST, &place(), 1000).unwrap();
         let found = |sessions: Sessions, host| sessions.find(&sent(&cookie), &persistence(), host, 1000);
         assert!(found(Sessions::of(&[7; 32]), HOST).is_some());
         assert_eq!(found(Sessions::of(&[8; 32]), HOST), None);
         assert_eq!(found(Sessions::of(&[7; 32]), "other.example.com"), None, "a host's cookie is that host's");
-        assert_eq!(found(Sessions::load(None).unwrap(), HOST), None);
+        assert_eq!(found(Sessions::load(None, &own).unwrap(), HOST), None);
     }
 
     #[test]
@@ -201,10 +197,11 @@ mod tests {
     fn a_secret_must_be_there_and_long_enough() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
-        assert!(Sessions::load(Some(&path)).unwrap_err().to_string().contains("head -c 32 /dev/urandom"));
+        let own = ProcessSecret::draw().unwrap();
+        assert!(Sessions::load(Some(&path), &own).unwrap_err().to_string().contains("head -c 32 /dev/urandom"));
         std::fs::write(&path, b"too short").unwrap();
-        assert!(matches!(Sessions::load(Some(&path)), Err(SecretError::Short { found: 9, .. })));
+        assert!(matches!(Sessions::load(Some(&path), &own), Err(SecretError::Short { found: 9, .. })));
         std::fs::write(&path, [1; 32]).unwrap();
-        assert!(Sessions::load(Some(&path)).is_ok());
+        assert!(Sessions::load(Some(&path), &own).is_ok());
     }
 }

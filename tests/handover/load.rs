@@ -10,13 +10,16 @@ use causeway_tests::fleet::until;
 use causeway_tests::{Answer, Client, Origin, client};
 use tokio::task::JoinSet;
 
-use super::WWW;
-
 /// What a client waits before it sends again: the machine is not the client's alone.
 const PACE: Duration = Duration::from_millis(15);
 
-pub(crate) const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: www.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                                  Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+/// A request for a WebSocket.
+pub(crate) fn upgrade(host: &str) -> String {
+    format!(
+        "GET /chat HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
 
 /// A backend that answers, and talks on `/chat`.
 pub(crate) async fn origin() -> Origin {
@@ -25,6 +28,7 @@ pub(crate) async fn origin() -> Origin {
 
 #[derive(Default)]
 struct Counts {
+    host: &'static str,
     stop: AtomicBool,
     sent: AtomicUsize,
     failed: AtomicUsize,
@@ -63,8 +67,8 @@ pub(crate) struct Load {
 
 impl Load {
     /// So many kept HTTP/1.1 connections and HTTP/2 ones, a WebSocket, and one client that never keeps a connection.
-    pub(crate) fn start(edge: SocketAddr, h1: usize, h2: usize) -> Self {
-        let counts = Arc::new(Counts::default());
+    pub(crate) fn start(edge: SocketAddr, host: &'static str, h1: usize, h2: usize) -> Self {
+        let counts = Arc::new(Counts { host, ..Counts::default() });
         let mut clients = JoinSet::new();
         for _ in 0..h1 {
             clients.spawn(kept(edge, Arc::clone(&counts)));
@@ -112,7 +116,7 @@ impl Counts {
 
     /// A connection, or one more refused.
     async fn connect(&self, edge: SocketAddr, alpn: &str) -> Option<Client> {
-        match Client::try_connect(edge, Some(WWW), alpn).await {
+        match Client::try_connect(edge, Some(self.host), alpn).await {
             Ok(client) => {
                 self.handshakes.fetch_add(1, Relaxed);
                 Some(client)
@@ -140,7 +144,7 @@ async fn kept(edge: SocketAddr, counts: Arc<Counts>) {
     while counts.running() {
         let Some(mut client) = counts.connect(edge, "http/1.1").await else { continue };
         while counts.running() {
-            let answer = client.try_request(&format!("GET / HTTP/1.1\r\nHost: {WWW}\r\n\r\n")).await;
+            let answer = client.try_request(&format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", counts.host)).await;
             let close = answer.as_ref().is_ok_and(|answer| answer.field("connection") == Some("close"));
             let answered = match answer {
                 Ok(answer) if answer.status() == 200 && answer.text() == "hello" => Ok(()),
@@ -160,7 +164,7 @@ async fn kept(edge: SocketAddr, counts: Arc<Counts>) {
 async fn fresh(edge: SocketAddr, counts: Arc<Counts>) {
     while counts.running() {
         let Some(mut client) = counts.connect(edge, "http/1.1").await else { continue };
-        let answer = client.try_request(&format!("GET / HTTP/1.1\r\nHost: {WWW}\r\nConnection: close\r\n\r\n")).await;
+        let answer = client.try_request(&format!("GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", counts.host)).await;
         counts.request(
             &answer.map_err(|error| error.to_string()).and_then(|a| if a.status() == 200 { Ok(()) } else { Err(a.head) }),
         );
@@ -174,20 +178,25 @@ async fn multiplexed(edge: SocketAddr, counts: Arc<Counts>) {
         let Some(connection) = counts.connect(edge, "h2").await else { continue };
         let mut h2 = client::h2_over(connection).await;
         while counts.running() {
-            let request = http::Request::get(format!("https://{WWW}/")).body(()).expect("it is one");
+            let request = http::Request::get(format!("https://{}/", counts.host)).body(()).expect("it is one");
             // Told by GOAWAY before anything was sent: no request has failed.
             let Ok(ready) = h2.clone().ready().await else { break };
             h2 = ready;
             let Ok((response, _)) = h2.send_request(request, true) else { break };
             let answered = async {
-                let mut response = response.await.map_err(|error| error.to_string())?;
+                let mut response = match response.await {
+                    // The same, a moment later: it was not taken (RFC 9113 section 6.8), and goes over the next connection.
+                    Err(error) if error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR) => return Ok(false),
+                    response => response.map_err(|error| error.to_string())?,
+                };
                 while let Some(data) = response.body_mut().data().await {
                     let data = data.map_err(|error| error.to_string())?;
                     let _ = response.body_mut().flow_control().release_capacity(data.len());
                 }
-                if response.status() == 200 { Ok(()) } else { Err(response.status().to_string()) }
+                if response.status() == 200 { Ok(true) } else { Err(response.status().to_string()) }
             };
-            if !counts.request(&answered.await) {
+            let answered = answered.await;
+            if answered == Ok(false) || !counts.request(&answered.map(drop)) {
                 break;
             }
             tokio::time::sleep(PACE).await;
@@ -198,8 +207,8 @@ async fn multiplexed(edge: SocketAddr, counts: Arc<Counts>) {
 
 /// One WebSocket for all the time.
 async fn chat(edge: SocketAddr, counts: Arc<Counts>) {
-    let mut client = Client::h1(edge, WWW).await;
-    assert_eq!(client.request(UPGRADE).await.status(), 101);
+    let mut client = Client::h1(edge, counts.host).await;
+    assert_eq!(client.request(&upgrade(counts.host)).await.status(), 101);
     while counts.running() {
         client.send("message").await;
         assert_eq!(client.read(7).await, b"message");

@@ -2,14 +2,16 @@
 #![allow(clippy::unwrap_used)]
 
 mod load;
+mod peers;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use causeway_test_apiserver::ApiServer;
+use causeway_tests::client::Resuming;
 use causeway_tests::fleet::{ingress, service, until};
 use causeway_tests::process::{EdgeProcess, command, get};
-use causeway_tests::{Client, Origin};
+use causeway_tests::{Answer, Client, Origin};
 use tempfile::TempDir;
 
 use load::Load;
@@ -77,7 +79,9 @@ async fn upgrades(count: usize, h1: usize, h2: usize) {
     let machine = Machine::new("").await;
     let mut old = vec![machine.serving("i0").await];
     let addresses = old[0].addresses.clone();
-    let load = Load::start(addresses.https[0], h1, h2);
+    let returning = Resuming::default();
+    assert!(!returning.visit(addresses.https[0], WWW).await);
+    let load = Load::start(addresses.https[0], WWW, h1, h2);
     for n in 1..=count {
         load.pass(10).await;
         // It waits through the whole handover, at a process that has given everything away.
@@ -88,6 +92,7 @@ async fn upgrades(count: usize, h1: usize, h2: usize) {
         until("the old one's end to begin", async || old[n - 1].log().contains("leaving")).await;
         let last = idle.get(WWW, "/").await;
         assert_eq!((last.status(), last.field("connection")), (200, Some("close")), "upgrade {n}");
+        assert!(returning.visit(addresses.https[0], WWW).await, "a session of the process before is resumed, upgrade {n}");
         assert!(probe(&machine, addresses.health[0], &new.instance).await);
         assert!(!probe(&machine, addresses.health[0], &old[n - 1].instance).await);
         old.push(new);
@@ -115,6 +120,29 @@ async fn two_upgrades_lose_nothing() {
 #[ignore = "takes a minute: `make handover` runs it"]
 async fn ten_upgrades_in_a_row_lose_nothing() {
     upgrades(10, 64, 8).await;
+}
+
+/// Without `tls.ticketSecret` and `fleet.secret`, which would make it true of any two edges.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_successor_resumes_sessions_and_knows_its_clients_places() {
+    let machine = Machine::new("").await;
+    let pods = [Origin::start(|_| Answer::ok("one")).await, Origin::start(|_| Answer::ok("two")).await];
+    machine.write("aws/web.yaml", &service("shop/web", &pods.each_ref().map(|pod| pod.address)));
+    let settled = std::fs::read_to_string(machine.path("causeway.yaml")).unwrap();
+    machine.write("causeway.yaml", &format!("{settled}hosts: {{{WWW}: {{sessionPersistence: {{sessionName: place}}}}}}\n"));
+    let old = machine.serving("old").await;
+    let returning = Resuming::default();
+    assert!(!returning.visit(old.addresses.https[0], WWW).await);
+    let first = Client::h1(old.addresses.https[0], WWW).await.get(WWW, "/").await;
+    let cookie = first.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let new = machine.serving("new").await;
+    until("the old one's end to begin", async || old.log().contains("leaving")).await;
+    assert!(returning.visit(new.addresses.https[0], WWW).await);
+    let mut client = Client::h1(new.addresses.https[0], WWW).await;
+    for _ in 0..20 {
+        let again = client.request(&format!("GET / HTTP/1.1\r\nHost: {WWW}\r\nCookie: {cookie}\r\n\r\n")).await;
+        assert_eq!(again.text(), first.text());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,7 +186,7 @@ async fn signals_end_a_process_that_was_succeeded_in_order() {
     let machine = Machine::new("").await;
     let mut old = machine.serving("old").await;
     let mut kept = Client::h1(old.addresses.https[0], WWW).await;
-    assert_eq!(kept.request(load::UPGRADE).await.status(), 101);
+    assert_eq!(kept.request(&load::upgrade(WWW)).await.status(), 101);
     let _new = machine.serving("new").await;
     until("the old one's end to begin", async || old.log().contains("leaving")).await;
     // The one that every process gets: what is under way goes on.

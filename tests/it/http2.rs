@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use causeway_core::cluster::AppProtocol;
+use causeway_tests::raw_h2::{self, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, SETTINGS};
 use causeway_tests::{Client, Edge, H2cOrigin, Origin, World, client, soon};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 const WWW: &str = "www.example.com";
 
@@ -37,7 +40,7 @@ fn call() -> http::Request<()> {
 /// open another connection either is gone; its calls fail, and new ones go elsewhere.
 #[tokio::test]
 async fn calls_on_a_dead_connection_fail_soon_and_later_ones_go_elsewhere() {
-    let dead = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = H2cOrigin::echo().await;
     let clusters: [&[_]; 2] = [&[dead.local_addr().unwrap()], &[origin.address]];
     let edge = Edge::start(&World::new().route(WWW, "/", AppProtocol::H2c, &clusters), &[&[WWW]]);
@@ -92,4 +95,45 @@ async fn a_tls_backend_that_nobody_vouches_for_is_not_believed() {
     let edge = Edge::start(&world, &[&[WWW]]);
     let response = Client::h1(edge.https, WWW).await.get(WWW, "/").await;
     assert_eq!(response.status(), 502);
+}
+
+/// Serves one call on each connection, answers the next one with GOAWAY, and takes new connections: what gRPC servers do that let no
+/// connection grow old, and edges that hand over.
+async fn ages() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                stream.read_exact(&mut [0; PREFACE.len()]).await?;
+                stream.write_all(&raw_h2::frame(SETTINGS, 0, 0, &[])).await?;
+                loop {
+                    let frame = raw_h2::read_frame(&mut stream).await?;
+                    // RFC 7541 appendix A: 8 is `:status: 200`.
+                    let answer = match (frame.kind, frame.stream) {
+                        (DATA, 1) if frame.flags & END_STREAM != 0 => {
+                            raw_h2::frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0x88])
+                        }
+                        // The last stream that was taken is 1, and there is no error.
+                        (HEADERS, 3..) => raw_h2::frame(GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]),
+                        _ => continue,
+                    };
+                    stream.write_all(&answer).await?;
+                }
+                #[expect(unreachable_code, reason = "says what `?` returns")]
+                std::io::Result::Ok(())
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_call_that_an_ending_connection_did_not_take_goes_over_another_whatever_its_method() {
+    let edge = Edge::start(&World::new().route(WWW, "/", AppProtocol::H2c, &[&[ages().await]]), &[&[WWW]]);
+    let mut client = Client::h1(edge.https, WWW).await;
+    for round in 0..6 {
+        let answer = client.request(&format!("POST / HTTP/1.1\r\nHost: {WWW}\r\nContent-Length: 5\r\n\r\nhello")).await;
+        assert_eq!(answer.status(), 200, "round {round}: {answer:?}");
+    }
 }

@@ -8,7 +8,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -212,6 +212,33 @@ impl Client {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         Ok(())
+    }
+}
+
+/// A client that keeps sessions, and resumes them by their tickets.
+#[derive(Clone, Debug)]
+pub struct Resuming(Arc<ClientConfig>);
+
+impl Default for Resuming {
+    fn default() -> Self {
+        let mut config = anybody().with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self(Arc::new(config))
+    }
+}
+
+impl Resuming {
+    /// Connects, and asks for `/`, since tickets come behind the handshake; whether an older session was resumed.
+    ///
+    /// # Panics
+    /// Where the edge refuses it.
+    pub async fn visit(&self, edge: SocketAddr, host: &str) -> bool {
+        let stream = TcpStream::connect(edge).await.expect("it listens");
+        let name = ServerName::try_from(host.to_owned()).expect("a host name");
+        let connecting = in_time(TlsConnector::from(Arc::clone(&self.0)).connect(name, stream));
+        let mut client = Client { stream: connecting.await.expect("the edge takes it"), buffer: Vec::new() };
+        client.get(host, "/").await;
+        client.stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 }
 

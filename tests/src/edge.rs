@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use causeway::drain::{Phase, Tally};
 use causeway::listen::{ClientDoor, bind};
 use causeway::metrics::Metrics;
+use causeway::process_secret::ProcessSecret;
 use causeway::redirect::Redirect;
 use causeway::service::engine;
 use causeway::sessions::Sessions;
@@ -64,10 +65,11 @@ impl Edge {
         let (phase, watched) = watch::channel(Phase::Serving);
         let (stop, stopped) = watch::channel(false);
         let clock = Clock::start();
+        let own = ProcessSecret::draw().expect("there is randomness");
         let shared = Arc::new(Shared {
             snapshot: Arc::clone(&snapshot),
             certificates,
-            sessions: Sessions::load(None).expect("there is randomness"),
+            sessions: Sessions::load(None, &own).expect("no file can be missing"),
             locate: Box::new(|_| None),
             metrics: Arc::clone(&metrics),
             access_log: None,

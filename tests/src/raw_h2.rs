@@ -98,20 +98,25 @@ pub async fn frames(client: &mut Client, enough: impl Fn(&Frame) -> bool) -> Vec
 /// As [`frames`], of any stream.
 pub async fn frames_of<T: AsyncRead + Unpin>(stream: &mut T, enough: impl Fn(&Frame) -> bool) -> Vec<Frame> {
     let mut frames = Vec::new();
-    loop {
-        let mut header = [0; 9];
-        if soon("a frame", stream.read_exact(&mut header)).await.is_err() {
-            return frames;
-        }
-        let length = usize::from(header[0]) << 16 | usize::from(header[1]) << 8 | usize::from(header[2]);
-        let mut payload = vec![0; length];
-        if soon("a frame", stream.read_exact(&mut payload)).await.is_err() {
-            return frames;
-        }
-        let id = u32::from_be_bytes([header[5] & 0x7f, header[6], header[7], header[8]]);
-        frames.push(Frame { kind: header[3], flags: header[4], stream: id, payload });
+    while let Ok(frame) = soon("a frame", read_frame(stream)).await {
+        frames.push(frame);
         if frames.last().is_some_and(&enough) {
-            return frames;
+            break;
         }
     }
+    frames
+}
+
+/// The next frame.
+///
+/// # Errors
+/// Where the connection ends first.
+pub async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Frame> {
+    let mut header = [0; 9];
+    stream.read_exact(&mut header).await?;
+    let length = usize::from(header[0]) << 16 | usize::from(header[1]) << 8 | usize::from(header[2]);
+    let mut payload = vec![0; length];
+    stream.read_exact(&mut payload).await?;
+    let id = u32::from_be_bytes([header[5] & 0x7f, header[6], header[7], header[8]]);
+    Ok(Frame { kind: header[3], flags: header[4], stream: id, payload })
 }

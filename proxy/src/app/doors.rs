@@ -21,6 +21,7 @@ use crate::listen::ClientDoor;
 use crate::metrics::Listener;
 use crate::ops_http::{Handler, OpsServer};
 use crate::peering::PeerDoor;
+use crate::process_secret::ProcessSecret;
 use crate::readiness::{Guard, Readiness};
 use crate::redirect::Redirect;
 use crate::service;
@@ -49,6 +50,7 @@ pub(super) struct Behind {
     pub(super) published: Published,
     /// What clusters told last, Secrets included.
     pub(super) known: Arc<ArcSwapOption<Update>>,
+    pub(super) secret: ProcessSecret,
     pub(super) readiness: Readiness,
     /// Which process this is.
     pub(super) instance: Arc<str>,
@@ -120,6 +122,7 @@ impl Doors {
             doors: Arc::clone(self),
             known: Arc::clone(&behind.known),
             published: behind.published.clone(),
+            secret: behind.secret.clone(),
             handle: tokio::runtime::Handle::current(),
         };
         let (offer, hears) = Offer::start(&settings.socket, &behind.instance, Arc::new(estate))?;
@@ -172,6 +175,7 @@ struct Estate {
     doors: Arc<Doors>,
     known: Arc<ArcSwapOption<Update>>,
     published: Published,
+    secret: ProcessSecret,
     handle: tokio::runtime::Handle,
 }
 
@@ -181,7 +185,9 @@ impl Source for Estate {
     }
 
     fn cargo(&self) -> Cargo {
-        self.known.load().as_ref().map(|known| self.published.pack(known)).unwrap_or_default()
+        let mut cargo = self.known.load().as_ref().map(|known| self.published.pack(known)).unwrap_or_default();
+        cargo.secret = Some(self.secret.clone());
+        cargo
     }
 
     fn release(&self) {

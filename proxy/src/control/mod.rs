@@ -15,6 +15,7 @@ mod certificates;
 mod fleet;
 mod follow;
 mod inherited;
+mod links;
 mod sources;
 mod view;
 
@@ -36,11 +37,13 @@ use crate::geo_db::LocatorCell;
 use crate::handover::Cargo;
 use crate::metrics::{Metrics, Reload, ReloadResult};
 use crate::peer::Peers;
+use crate::process_secret::ProcessSecret;
 use crate::readiness::Guard;
 use crate::shared::Clock;
 use certificates::Certificates;
 use fleet::FleetFiles;
 use inherited::Inherited;
+use links::Links;
 
 pub use follow::{ConfigFile, Reloader, StartError};
 pub use view::{Published, explain_request};
@@ -77,6 +80,7 @@ pub struct Control {
     clock: Clock,
     home_known: Option<Guard>,
     certificates_known: Option<Guard>,
+    links: Option<Links>,
     events: mpsc::Receiver<Event>,
     file: ConfigFile,
 }
@@ -95,30 +99,36 @@ pub struct Parts {
     pub peers: Arc<Peers>,
     /// The time.
     pub clock: Clock,
+    /// What session tickets are made of, where the configuration names no file.
+    pub secret: ProcessSecret,
     /// What the process before this one knew.
     pub inherited: Option<Cargo>,
     /// Dropped once the home cluster was read.
     pub home_known: Guard,
     /// Dropped once the certificates of the home cluster's routes were read, or were waited for in vain.
     pub certificates_known: Guard,
+    /// Dropped once the clusters that the process before this one reached are reached by this one.
+    pub linked: Guard,
 }
 
 impl Control {
     /// Prepares it; nothing is read from a cluster yet. Also gives the cells that it will publish to.
     pub fn new(parts: Parts) -> Result<(Self, Published, CertCell), CertError> {
-        let Parts { mut file, edge, locator, metrics, peers, clock, home_known, certificates_known, inherited } = parts;
+        let Parts { mut file, edge, locator, metrics, peers, clock, home_known, certificates_known, linked, secret, inherited } =
+            parts;
         let config = Arc::clone(file.config());
         let (wanted, wanted_reader) = watch::channel(WantedSecrets::default());
         let now: causeway_discovery::Clock = Arc::new(move || clock.now());
         let factory = sources::factory(edge.home.clone(), config.state_dir.clone(), now.clone());
         let hub = Hub::new(factory, wanted_reader, Timing::default(), now);
         let tickets = match &config.tls.ticket_secret {
-            None => TicketSecret::random()?,
+            None => TicketSecret::new(secret.expose())?,
             Some(file) => TicketSecret::read(file)?,
         };
         let (certificates, cell) = Certificates::new(unix_now(), tickets)?;
         let published = Published::new(&config, Arc::clone(&metrics), Arc::clone(&peers), clock, Arc::clone(&locator));
         let fleet = FleetFiles::new(edge.home.clone(), peers, Arc::clone(&metrics));
+        let wanted_links = inherited.as_ref().map(|cargo| cargo.linked.clone()).unwrap_or_default();
         let (sender, events) = mpsc::channel(16);
         file.follow(sender);
         let control = Self {
@@ -128,6 +138,7 @@ impl Control {
             wanted,
             update: None,
             known: Arc::default(),
+            links: Links::await_all(wanted_links, clock.now(), linked),
             inherited: inherited.map(|cargo| Inherited::new(cargo, clock.now())),
             believed_until: None,
             certificates,
@@ -179,6 +190,9 @@ impl Control {
                     if self.inherited.as_ref().is_some_and(|inherited| inherited.over(now)) {
                         self.inherited = None;
                         self.publish();
+                    }
+                    if self.links.as_ref().is_some_and(|links| links.late(now)) {
+                        self.links = None;
                     }
                     if moved || self.certificates.due(unix_now()) || self.believed_until.is_some_and(|until| until <= now) {
                         self.publish();
@@ -236,7 +250,8 @@ impl Control {
         let before = self.published.snapshot.load_full();
         let Believed { states, until } = believed(&self.config, &update.clusters, self.clock.now());
         self.believed_until = until;
-        let (snapshot, mut diagnostics) = compile(&self.config, &self.edge, &states, &self.fleet.peers(), &before);
+        let known = self.fleet.peers();
+        let (snapshot, mut diagnostics) = compile(&self.config, &self.edge, &states, &known, &before);
         let asked = self.want(&snapshot);
         if !asked.is_empty() {
             self.certificates.asked(asked, unix_now());
@@ -259,6 +274,9 @@ impl Control {
         self.metrics.certificates(self.certificates.for_metrics().into_iter().chain(self.fleet.for_metrics()));
         self.published.publish(changed.then_some(snapshot), diagnostics, states);
         self.note_home(&update.clusters);
+        if self.links.as_ref().is_some_and(|links| links.are_up(&known)) {
+            self.links = None;
+        }
     }
 
     /// What clusters told, and where they told nothing yet, what they told the process before this one, or another edge at home.

@@ -12,6 +12,7 @@ use causeway_core::{Diagnostic, RequestHead, Snapshot, learned, view};
 use causeway_discovery::Update;
 use serde_json::{Value, json};
 
+use super::links::linked;
 use super::{log_changes, snapshot_cell};
 use crate::admin::{AdminSource, ExplainQuery};
 use crate::geo_db::LocatorCell;
@@ -63,7 +64,9 @@ impl Published {
     /// What another process needs to go on where this one stands: what clusters told, and what serving has taught.
     pub fn pack(&self, known: &Update) -> Cargo {
         let now = self.clock.now();
-        Cargo::pack(known, learned(&self.snapshot.load(), now), now)
+        let mut cargo = Cargo::pack(known, learned(&self.snapshot.load(), now), now);
+        cargo.linked = linked(&self.peers.known.borrow());
+        cargo
     }
 
     /// Metrics know routes and clusters before the first request of theirs comes.

@@ -4,7 +4,7 @@
 //! default where this one served well. They go from memory to memory of one user, over a socket that only this user may open,
 //! and are in no log and no `Debug`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,8 @@ use causeway_discovery::{Secret, SecretKind, SecretsView, Update};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::process_secret::ProcessSecret;
+
 /// What is handed on.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -26,6 +28,10 @@ pub struct Cargo {
     secrets: Vec<WireSecret>,
     /// What serving has taught.
     pub learned: Learned,
+    /// What session tickets and cookies are made of, where no file says it.
+    pub secret: Option<ProcessSecret>,
+    /// The clusters of which an edge was reached.
+    pub linked: BTreeSet<ClusterId>,
 }
 
 /// A cluster's last state.
@@ -71,6 +77,7 @@ impl Cargo {
             clusters: known.clusters.iter().filter_map(cluster).collect(),
             secrets: known.secrets.iter().map(secret).collect(),
             learned,
+            ..Self::default()
         }
     }
 
@@ -127,9 +134,12 @@ mod tests {
             clusters: vec![synced, stale, unknown],
             secrets: Arc::new(BTreeMap::from([(key.clone(), Arc::clone(&secret))])),
         };
-        let cargo = Cargo::pack(&known, Learned::default(), now);
-        assert!(!format!("{cargo:?} {cargo:#?}").contains("MATERIAL"));
+        let own = ProcessSecret::draw().unwrap();
+        let cargo = Cargo { secret: Some(own.clone()), ..Cargo::pack(&known, Learned::default(), now) };
+        let shown = format!("{cargo:?} {cargo:#?} {own:?}");
+        assert!(!shown.contains("MATERIAL") && !shown.contains(std::str::from_utf8(own.expose()).unwrap()));
         let cargo: Cargo = serde_json::from_slice(&serde_json::to_vec(&cargo).unwrap()).unwrap();
+        assert_eq!(cargo.secret, Some(own));
         assert_eq!(cargo.secrets()[&key], secret);
         let states = cargo.states(Nanos(1_000_000_000_000));
         let freshness: Vec<_> = states.iter().map(|state| (state.cluster.as_str(), state.freshness)).collect();

@@ -39,6 +39,10 @@ pub struct Lane {
     /// Which of the lanes there.
     pub index: u8,
     instance: ArcSwapOption<InstanceId>,
+    /// Who was there before, and has been succeeded there.
+    before: ArcSwapOption<InstanceId>,
+    /// Whether somebody else has answered than was thought to be there.
+    stranger: AtomicBool,
     /// Why the last connection failed.
     fault: Mutex<Option<String>>,
     /// Whether a request on it hears nothing.
@@ -62,6 +66,8 @@ impl Lane {
             address,
             index,
             instance: ArcSwapOption::empty(),
+            before: ArcSwapOption::empty(),
+            stranger: AtomicBool::new(false),
             fault: Mutex::default(),
             doubted: AtomicBool::new(false),
             was_asked: Arc::default(),
@@ -76,11 +82,25 @@ impl Lane {
 
     /// Notes who answered, or that nobody is known to any more. Whether that is new.
     pub fn seen(&self, instance: Option<&InstanceId>) -> bool {
-        let new = self.instance.load().as_deref() != instance;
+        self.stranger.store(false, Relaxed);
+        let before = self.instance();
+        let new = before.as_deref() != instance;
         if new {
+            self.before.store(before.filter(|_| instance.is_some()));
             self.instance.store(instance.cloned().map(Arc::new));
         }
         new
+    }
+
+    /// Notes that somebody else has answered. Until a ping has introduced them the lane is used as before: what is at its end
+    /// serves, and is an edge of the same cluster.
+    pub fn note_stranger(&self) {
+        self.stranger.store(true, Relaxed);
+    }
+
+    /// Whether somebody has to be introduced.
+    pub fn has_stranger(&self) -> bool {
+        self.stranger.load(Relaxed)
     }
 
     /// Notes why it does not work, or that it does.
@@ -181,6 +201,17 @@ impl Roster {
                 by_edge.entry(edge).or_default().push(Arc::clone(lane));
             }
         }
+        // A plan that was made for an edge which has just been succeeded is served by its successor.
+        let mut succeeded = ByEdge::new();
+        for lane in self.lanes.load().iter() {
+            if let Some(before) = lane.before.load_full() {
+                let edge = (lane.cluster.clone(), (*before).clone());
+                succeeded.entry(edge).or_default().push(Arc::clone(lane));
+            }
+        }
+        for (edge, lanes) in succeeded {
+            by_edge.entry(edge).or_insert(lanes);
+        }
         self.by_edge.store(Arc::new(by_edge));
     }
 
@@ -215,6 +246,19 @@ mod tests {
         assert_eq!((found(&one), found(&other)), (vec![Some(1); 2], vec![Some(0); 2]));
         lanes[1].seen(None);
         roster.sort();
-        assert_eq!(found(&one), [None, None]);
+        assert_eq!(found(&one), [Some(0), Some(0)], "by its successor");
+        lanes[0].seen(None);
+        roster.sort();
+        assert_eq!((found(&one), found(&other)), (vec![None; 2], vec![None; 2]));
+    }
+
+    #[test]
+    fn a_lane_has_a_stranger_until_somebody_was_seen() {
+        let lane = Lane::new("azure".parse().unwrap(), "10.0.0.1:8444".parse().unwrap(), 0);
+        lane.seen(Some(&InstanceId::of(1)));
+        lane.note_stranger();
+        assert!(lane.has_stranger() && lane.instance().as_deref() == Some(&InstanceId::of(1)));
+        lane.seen(Some(&InstanceId::of(1)));
+        assert!(!lane.has_stranger());
     }
 }

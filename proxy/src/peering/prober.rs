@@ -31,6 +31,9 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// How long the first answer on a lane may take, which is behind a handshake.
 const FIRST: Duration = Duration::from_secs(3);
 
+/// For how long an edge that another one was seen in the place of is used on, by way of that one.
+const SUCCEEDED: Duration = Duration::from_secs(1);
+
 /// How long an edge that was lost is remembered: its cell holds what was learned of it.
 const REMEMBERED: Duration = Duration::from_mins(1);
 
@@ -60,6 +63,8 @@ struct Known {
     synced: bool,
     report: Report,
     answered: Nanos,
+    /// When another one was seen on the last lane that led to it.
+    succeeded: Option<Nanos>,
 }
 
 /// How a ping ended.
@@ -182,6 +187,7 @@ where
                 lanes.iter().enumerate().filter(|(n, _)| all || *n == self.turn % lanes.len()).map(|(_, l)| Arc::clone(l)),
             );
         }
+        chosen.extend(self.lanes.iter().filter(|lane| lane.has_stranger()).cloned());
         for lane in chosen {
             self.ping(lane, false, outcomes);
         }
@@ -298,8 +304,9 @@ where
             synced: false,
             report: report.clone(),
             answered: now,
+            succeeded: None,
         });
-        (edge.synced, edge.report, edge.answered) = (probe.synced, report, now);
+        (edge.synced, edge.report, edge.answered, edge.succeeded) = (probe.synced, report, now, None);
         if let Some(counts) = probe.counts {
             let known = edge.counts.as_ref().map(|(generation, counts)| (*generation, &**counts));
             let unchanged = counts.since.is_some_and(|since| since == counts.generation);
@@ -319,11 +326,12 @@ where
         self.peers.roster.sort();
     }
 
-    /// A lane no longer leads to this edge; if it was the last one, the edge cannot be reached.
-    fn left(&self, instance: &InstanceId) {
+    /// A lane no longer leads to this edge. If it was the last one, the edge is given up in a while: whoever was seen there has
+    /// to get into the snapshot first, and serves in its place until then.
+    fn left(&mut self, instance: &InstanceId) {
         let reached = self.lanes.iter().any(|lane| lane.instance().as_deref() == Some(instance));
-        if let (false, Some(edge)) = (reached, self.edges.get(instance)) {
-            edge.link.lost();
+        if let (false, Some(edge)) = (reached, self.edges.get_mut(instance)) {
+            edge.succeeded = Some(self.shared.clock.now());
         }
     }
 
@@ -332,7 +340,9 @@ where
         let now = self.shared.clock.now();
         let reached: HashSet<Arc<InstanceId>> = self.lanes.iter().filter_map(|lane| lane.instance()).collect();
         for (_, edge) in self.edges.iter().filter(|(instance, _)| !reached.contains(*instance)) {
-            edge.link.lost();
+            if edge.succeeded.is_none_or(|at| now.since(at) >= SUCCEEDED) {
+                edge.link.lost();
+            }
         }
         self.edges.retain(|_, edge| edge.link.state() != LinkState::Down || now.since(edge.answered) < REMEMBERED);
     }

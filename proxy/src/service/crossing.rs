@@ -152,26 +152,6 @@ impl Proxy {
         }
     }
 
-    /// Notes who has answered, and whether the request reached a pod at all.
-    pub(super) fn heard_peer(&self, response: &ResponseHeader, ctx: &mut Ctx) -> Result<()> {
-        let Some(lane) = &ctx.lane else { return Ok(()) };
-        let instance = response.headers.get(INSTANCE).and_then(|value| value.to_str().ok()).and_then(InstanceId::parse);
-        // Who is new on a lane, the next ping introduces; until then nobody is known there.
-        if let Some(before) = lane.instance()
-            && instance.as_ref() != Some(&*before)
-        {
-            lane.seen(None);
-            self.shared.peers.roster.sort();
-        }
-        if !ctx.is_ping() && response.headers.contains_key(UNSERVED) {
-            ctx.unserved = true;
-            let mut error = Error::explain(ErrorType::ConnectError, "the edge there reached no pod");
-            error.as_up();
-            return Err(error);
-        }
-        Ok(())
-    }
-
     /// What is told another edge in every response.
     pub(super) fn to_peer(&self, ctx: &Ctx, refused: Option<RefusalReason>) -> Vec<(HeaderName, HeaderValue)> {
         use RefusalReason::{Fence, NoBackend, NoEndpoint, NoRoute, Overload, Starting};
@@ -202,6 +182,25 @@ pub(super) fn send(request: &mut RequestHeader, limit: Option<Duration>, ctx: &C
     };
     for (name, value) in hop.headers() {
         request.insert_header(name, value)?;
+    }
+    Ok(())
+}
+
+/// Notes who has answered, and whether the request reached a pod at all.
+pub(super) fn heard_peer(response: &ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+    let Some(lane) = &ctx.lane else { return Ok(()) };
+    let instance = response.headers.get(INSTANCE).and_then(|value| value.to_str().ok()).and_then(InstanceId::parse);
+    // Who is new on a lane, the next ping introduces.
+    if let Some(before) = lane.instance()
+        && instance.as_ref() != Some(&*before)
+    {
+        lane.note_stranger();
+    }
+    if !ctx.is_ping() && response.headers.contains_key(UNSERVED) {
+        ctx.unserved = true;
+        let mut error = Error::explain(ErrorType::ConnectError, "the edge there reached no pod");
+        error.as_up();
+        return Err(error);
     }
     Ok(())
 }

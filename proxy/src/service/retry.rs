@@ -9,7 +9,8 @@ pub(crate) struct Failure {
     pub(crate) upstream: bool,
     /// Whether a response had begun.
     pub(crate) answered: bool,
-    /// Whether it was a pooled connection that broke in the way idle connections do.
+    /// Whether it was a pooled connection that broke in the way idle connections do, or that the backend was ending in order
+    /// (GOAWAY without an error).
     pub(crate) stale: bool,
     /// Whether the backend said that it did not process the request (`REFUSED_STREAM`, GOAWAY; RFC 9113 section 8.7).
     pub(crate) refused: bool,
@@ -35,7 +36,7 @@ impl Failure {
     pub(crate) fn verdict(self) -> Verdict {
         if !self.upstream || self.answered || !self.replayable {
             Verdict::GiveUp
-        } else if self.stale && self.idempotent {
+        } else if self.stale && (self.idempotent || self.refused) {
             Verdict::Again
         } else if self.refused || self.idempotent {
             Verdict::Next
@@ -75,6 +76,14 @@ mod tests {
         assert!(!stale.blames());
         assert_eq!(Failure { idempotent: false, ..stale }.verdict(), Verdict::GiveUp);
         assert!(RESET.blames());
+    }
+
+    /// A backend that ages its connections has nothing against the request, and may be the only one.
+    #[test]
+    fn what_a_connection_that_was_ending_did_not_take_goes_to_the_same_backend_over_another() {
+        let left = Failure { stale: true, refused: true, idempotent: false, ..RESET };
+        assert_eq!(left.verdict(), Verdict::Again);
+        assert!(!left.blames());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::drain::{Phase, Tally};
 use crate::metrics::Metrics;
+use crate::process_secret::ProcessSecret;
 use crate::sessions::Sessions;
 use crate::shared::Clock;
 
@@ -23,7 +24,7 @@ fn proxy() -> Proxy {
     let shared = Shared {
         snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::empty(Arc::new(config)))),
         certificates,
-        sessions: Sessions::load(None).unwrap(),
+        sessions: Sessions::load(None, &ProcessSecret::draw().unwrap()).unwrap(),
         locate: Box::new(|_| None),
         metrics: Arc::new(Metrics::new(&"aws".parse().unwrap(), SystemTime::now())),
         access_log: None,
