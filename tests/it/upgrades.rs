@@ -53,15 +53,26 @@ async fn an_upgraded_connection_keeps_no_snapshot_alive() {
     assert!(before.upgrade().is_none() && pool.upgrade().is_none());
 }
 
-/// The engine would cut it when its read timeout is over; here that is the body's idle timeout, which is waited out.
+/// The engine would cut it when its read timeout is over; here every time that an edge knows is short, and is waited out.
 #[tokio::test]
 async fn a_silent_websocket_is_not_cut() {
     let origin = Origin::start(|_| Answer::Echo).await;
     let idle = std::time::Duration::from_millis(200);
     let world = World::new().serve(WWW, &[origin.address]).with(|config| {
-        config.limits.body_idle_timeout = idle;
-        config.limits.idle_timeout = idle;
-        config.limits.request_header_timeout = idle;
+        let limits = &mut config.limits;
+        for time in [
+            &mut limits.body_idle_timeout,
+            &mut limits.idle_timeout,
+            &mut limits.request_header_timeout,
+            &mut limits.proxy_header_timeout,
+            &mut limits.connection_age,
+            &mut limits.http2.idle_timeout,
+            &mut limits.http2.preface_timeout,
+        ] {
+            *time = idle;
+        }
+        config.upstream.response_timeout = Some(idle);
+        config.upstream.request_timeout = Some(idle);
     });
     let edge = Edge::start(&world, &[&[WWW]]);
     let mut client = Client::h1(edge.https, WWW).await;

@@ -4,6 +4,7 @@
 //! came back.
 
 pub mod backend;
+pub mod by_hand;
 pub mod client;
 pub mod edge;
 pub mod fleet;
@@ -16,6 +17,7 @@ pub mod traffic;
 pub mod wan;
 pub mod world;
 
+pub use by_hand::{ByHand, Calls};
 pub use client::Client;
 pub use edge::Edge;
 pub use h2c::H2cOrigin;
