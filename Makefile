@@ -53,9 +53,10 @@ failover-wan: setup ## Break a cloud in six ways under mixed traffic over a slow
 handover: setup ## Ten upgrades in a row under load, process by process (a minute)
 	cargo test --package causeway-tests --test handover -- --ignored --nocapture
 
-conformance: setup ## Run what third parties wrote against an edge: sslyze, h2load, grpcio (installs them)
-	@.ci/need h2load sslyze grpc-python
-	cargo test --package causeway-tests --test conformance -- --ignored --test-threads 1
+# All packages, as for the other tests: with fewer some dependencies would be built once more, with fewer features.
+conformance: setup ## Run what third parties wrote against an edge: sslyze, h2load, grpcio, websockets (installs them)
+	@.ci/need h2load sslyze conformance-python
+	cargo test --workspace --test conformance -- --ignored --test-threads 1
 
 bench: setup ## Measure compile, plan and SNI lookup (optimised: the first build takes minutes)
 	cargo bench --package causeway-benches $(ARGS)
@@ -103,7 +104,7 @@ advisories: ## Ask the RustSec database about all dependencies (needs the networ
 	@.ci/need cargo cargo-deny
 	cargo deny --locked check advisories
 
-check: deny fmt-check manifests lint docs test ## Everything that CI checks
+check: deny fmt-check manifests lint docs conformance test ## Everything that CI checks
 
 clean: ## Remove all that was built, and the tools below target/
 	cargo clean

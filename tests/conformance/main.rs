@@ -1,5 +1,5 @@
 //! What third parties wrote, against an edge: `make conformance` installs their programs and runs these tests, which are
-//! left out of `make test` since a bare machine lacks them.
+//! left out of `make test` since a bare machine lacks them. CI runs both.
 #![allow(clippy::unwrap_used)]
 
 use std::process::Stdio;
@@ -69,21 +69,31 @@ async fn h2load_over_http2_and_http1() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs grpcio: make conformance"]
-async fn grpcio_client_and_server() {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/conformance/grpc_check.py");
-    let mut server =
-        Command::new("grpc-python").args([script, "server"]).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+/// A script of this folder as the server behind an edge and as a client before it.
+async fn both_ends(script: &str, protocol: AppProtocol) {
+    let script = format!(concat!(env!("CARGO_MANIFEST_DIR"), "/conformance/{}"), script);
+    let mut server = Command::new("conformance-python");
+    let mut server = server.args([&script, "server"]).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
     let address = lines.next_line().await.unwrap().unwrap();
-    let world = World::new().route(WWW, "/", AppProtocol::H2c, &[&[address.parse().unwrap()]]);
-    let edge = Edge::start(&world, &[&[WWW]]);
+    let edge = Edge::start(&World::new().route(WWW, "/", protocol, &[&[address.parse().unwrap()]]), &[&[WWW]]);
     let folder = tempfile::tempdir().unwrap();
     let certificate = folder.path().join("edge.der");
     std::fs::write(&certificate, Client::h1(edge.https, WWW).await.certificate()).unwrap();
-    let mut client = Command::new("grpc-python");
-    client.arg(script).arg("client").arg(edge.https.to_string()).arg(WWW).arg(&certificate);
+    let mut client = Command::new("conformance-python");
+    client.args([&script, "client"]).arg(edge.https.to_string()).arg(WWW).arg(&certificate);
     let (passed, said) = run(&mut client).await;
     assert!(passed && said.contains("all is well"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs grpcio: make conformance"]
+async fn grpcio_client_and_server() {
+    both_ends("grpc_check.py", AppProtocol::H2c).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs websockets: make conformance"]
+async fn websockets_client_and_server() {
+    both_ends("websocket_check.py", AppProtocol::Http).await;
 }
