@@ -4,6 +4,7 @@
 //! (in `broken`) that a workspace that breaks it is caught.
 
 mod graph;
+mod named;
 
 use graph::Graph;
 

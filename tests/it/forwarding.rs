@@ -1,6 +1,6 @@
 //! What backends and clients are told.
 
-use causeway_tests::{Answer, Client, Edge, Origin, World};
+use causeway_tests::{Answer, Client, Edge, Origin, World, client, soon};
 
 const WWW: &str = "www.example.com";
 
@@ -20,6 +20,40 @@ async fn a_backend_reads_the_sockets_address_whatever_the_client_says() {
     assert_eq!(request.field("causeway-hop"), None);
     assert_ne!(request.field("x-request-id"), Some("mine"));
     assert_eq!(request.field("host"), Some(WWW));
+}
+
+/// The same over HTTP/2, with every spelling that a CGI-like backend would take for one of ours, and some more.
+#[tokio::test]
+async fn over_http2_too_nothing_of_ours_comes_from_a_client() {
+    let origin = Origin::named("hello").await;
+    let edge = Edge::start(&World::new().serve(WWW, &[origin.address]), &[&[WWW]]);
+    let spoofed = [
+        "x-forwarded-for",
+        "x_forwarded_for",
+        "x-forwarded_proto",
+        "x-forwarded-prefix",
+        "x-real-ip",
+        "x_real_ip",
+        "forwarded",
+        "causeway-hop",
+        "causeway-client",
+        "causeway_hop",
+        "x-forwarded-client-cert",
+        "x_forwarded_client_cert",
+        "ssl-client-verify",
+        "x-ssl-client-cert",
+        "client-cert",
+        "x-request-id",
+    ];
+    let mut send = client::h2(edge.https, WWW).await;
+    let mut request = http::Request::get(format!("https://{WWW}/"));
+    for name in spoofed {
+        request = request.header(name, "spoofed");
+    }
+    let (response, _) = send.send_request(request.body(()).unwrap(), true).unwrap();
+    assert_eq!(soon("a response", response).await.unwrap().status(), 200);
+    let head = &origin.requests()[0].head;
+    assert!(!head.contains("spoofed"), "{head}");
 }
 
 #[tokio::test]

@@ -312,14 +312,18 @@ async fn is_ended(edge: &Edge, frames: impl Fn(u32) -> Vec<u8>, most: u32) {
 
 #[tokio::test]
 async fn floods_of_control_frames_end_the_connection() {
-    let (_origin, edge) = start(|_| {}).await;
+    // A request that is never answered: its stream stays open.
+    let origin = Origin::start(|_| Answer::Silence).await;
+    let edge = Edge::start(&world(&origin, |_| {}), &[&[WWW]]);
     for (what, frame) in [
+        ("RST_STREAM", raw_h2::frame(raw_h2::RST_STREAM, 0, 1, &[0, 0, 0, 8])),
         ("PING", raw_h2::frame(PING, 0, 0, &[0; 8])),
         ("SETTINGS", raw_h2::frame(SETTINGS, 0, 0, &[])),
         ("PRIORITY", raw_h2::frame(2, 0, 1, &[0, 0, 0, 0, 1])),
     ] {
         let before = refused(&edge, "http2_flood");
         let mut client = raw_h2::connect(edge.https, WWW).await;
+        client.send(plain(1, END_HEADERS)).await;
         // Whether it is cut while it still sends, or right after: it is cut.
         raw_h2::flood(&mut client, &frame, 20_000).await;
         raw_h2::frames(&mut client, |_| false).await;
@@ -328,8 +332,11 @@ async fn floods_of_control_frames_end_the_connection() {
 }
 
 #[tokio::test]
-async fn rapid_reset_made_you_reset_and_endless_continuation_end_the_connection() {
+async fn empty_data_rapid_reset_made_you_reset_and_endless_continuation_end_the_connection() {
     let (origin, edge) = start(|_| {}).await;
+    // The first opens the stream that all others write nothing to.
+    let empty = |stream| if stream == 1 { plain(1, END_HEADERS) } else { raw_h2::frame(raw_h2::DATA, 0, 1, &[]) };
+    is_ended(&edge, empty, 3000).await;
     let rapid = |stream| [plain(stream, END_HEADERS), raw_h2::frame(raw_h2::RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat();
     is_ended(&edge, rapid, 3000).await;
     // A window update of zero is the client's fault, and makes the edge reset the stream.

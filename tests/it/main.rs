@@ -13,6 +13,7 @@ mod loops;
 mod paths;
 mod plain;
 mod proxy_protocol;
+mod refusals;
 mod retries;
 mod sessions;
 mod smuggling;

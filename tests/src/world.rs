@@ -82,6 +82,23 @@ impl World {
         self.route(host, "/", AppProtocol::Http, &[endpoints])
     }
 
+    /// Has a rule for `host` whose backend is nothing that can serve.
+    ///
+    /// # Panics
+    /// On a host that is none.
+    #[must_use]
+    pub fn broken(self, host: &str) -> Self {
+        let mut world = self.serve(host, &[]);
+        for ingress in Arc::make_mut(&mut world.states[0].objects).ingresses.values_mut() {
+            for rule in &mut Arc::make_mut(ingress).rules {
+                if rule.host == host.parse().expect("a host") {
+                    rule.backend = Err("a StorageBucket".into());
+                }
+            }
+        }
+        world
+    }
+
     /// Serves a path of `host` from endpoints by cluster, in the order of [`CLUSTERS`].
     ///
     /// # Panics
