@@ -184,7 +184,7 @@ pub fn configuration(hosts: usize) -> String {
 fn state(cluster: usize, size: Size) -> ClusterState {
     let service = || {
         let port = ServicePort { name: "http".into(), port: 80, protocol: AppProtocol::Http };
-        Arc::new(Service { ports: vec![port], external_name: false, scope: Scope::Fleet, balancers: Vec::new() })
+        Arc::new(Service { ports: vec![port], external_name: false, scope: Scope::Fleet, balancers: Vec::new(), tls: None })
     };
     let copies = |n: &usize| (n + CLUSTERS.len() - cluster) % CLUSTERS.len() < size.copies;
     let objects = Objects {

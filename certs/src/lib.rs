@@ -10,6 +10,7 @@
 //! hosts that the Secret's namespace may speak for. Everything but [`files`] is free of IO, and `now` is always an
 //! argument, in seconds of Unix time. Private keys enter through [`Certificate::from_pem`] and never leave again.
 
+mod authorities;
 mod certificate;
 mod chain;
 mod clients;
@@ -29,6 +30,7 @@ mod testing;
 mod tickets;
 mod tls;
 
+pub use authorities::Authorities;
 pub use certificate::{Certificate, Fingerprint, Validity};
 pub use clients::{ClientAuthorities, forwarded_client_cert};
 pub use error::{CertError, Part};

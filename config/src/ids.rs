@@ -82,6 +82,34 @@ impl FromStr for ClusterId {
     }
 }
 
+/// An object that holds the certificates of authorities, in its entry `ca.crt`: displayed as `Secret shop/ca`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CaRef {
+    /// A Secret.
+    Secret(ObjectName),
+    /// A `ConfigMap`.
+    ConfigMap(ObjectName),
+}
+
+impl CaRef {
+    /// Its name.
+    pub fn name(&self) -> &ObjectName {
+        match self {
+            Self::Secret(name) | Self::ConfigMap(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for CaRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret(name) => write!(f, "Secret {name}"),
+            Self::ConfigMap(name) => write!(f, "ConfigMap {name}"),
+        }
+    }
+}
+
 /// A host name in normal form: lower case, without port and trailing dot; or an IP address in its shortest form.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostName(Arc<str>);

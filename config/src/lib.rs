@@ -25,7 +25,7 @@ pub use diff::restart_needed;
 pub use error::{ConfigErrors, Fault, FaultKind, MAX_FAULTS};
 pub use geography::{Continent, Coordinates, Country, Subdivision};
 pub use home::HomeError;
-pub use ids::{ClusterId, HostName, HostPattern, InvalidName, ObjectName, Owner, Scope};
+pub use ids::{CaRef, ClusterId, HostName, HostPattern, InvalidName, ObjectName, Owner, Scope};
 pub use limits::{Concurrency, Http2Limits, Limits, MemoryLimit, RateKey, RateLimit};
 pub use model::*;
 pub use parse::{ConfigHash, MAX_FILE_SIZE, Parsed, load, parse};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use causeway_config::{ClusterId, ObjectName, Source};
+use causeway_config::{ClusterId, Source};
 use causeway_core::cluster::{ClusterState, Freshness};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -12,14 +12,16 @@ use tokio::task::JoinHandle;
 use crate::debounce::{Debounce, Timing};
 use crate::kube::Stats;
 use crate::reuse::same;
-use crate::secret::{Secret, Secrets};
+use crate::secret::Secret;
 use crate::source::{Clock, ClusterSource, Publisher, Reader, WantedSecrets};
+use crate::store::Secrets;
+use crate::translate::Key;
 
 /// Opens the source of a cluster.
 pub type SourceFactory = Box<dyn Fn(&ClusterId, &Source) -> Box<dyn ClusterSource> + Send + Sync>;
 
 /// The wanted Secrets of all clusters; the same `Arc` for as long as none changed.
-pub type SecretsView = Arc<BTreeMap<(ClusterId, ObjectName), Arc<Secret>>>;
+pub type SecretsView = Arc<BTreeMap<(ClusterId, Key), Arc<Secret>>>;
 
 /// What the fleet holds now.
 #[derive(Clone, Debug)]

@@ -29,5 +29,6 @@ pub use debounce::Timing;
 pub use hub::{Hub, SecretsView, SourceFactory, Update};
 pub use manifests::{ManifestSource, load};
 pub use reuse::reuse;
-pub use secret::{CertificatePair, Secret, SecretBytes, SecretError, SecretKind, Secrets};
+pub use secret::{CertificatePair, Secret, SecretBytes, SecretError, SecretKind};
 pub use source::{Clock, ClusterSource, Publisher, WantedSecrets};
+pub use store::Secrets;

@@ -22,7 +22,7 @@ use causeway_core::diagnostics::Diagnostic;
 pub use watch::ManifestSource;
 
 use crate::report::Report;
-use crate::secret::Secrets;
+use crate::store::Secrets;
 use read::Contents;
 
 /// Reads a folder once: its state, and all its Secrets.

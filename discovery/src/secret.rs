@@ -7,13 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use causeway_config::ObjectName;
 use zeroize::Zeroizing;
 
-/// Secrets of one cluster by name.
-pub type Secrets = BTreeMap<ObjectName, Arc<Secret>>;
-
-/// A Secret (`core/v1`): its entries named `*.crt` and `*.key`.
+/// A Secret (`core/v1`): its entries named `*.crt` and `*.key`. Or a `ConfigMap`, which is one without keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secret {
     /// `type`.
@@ -29,6 +25,8 @@ pub enum SecretKind {
     Tls,
     /// `Opaque`, or none.
     Opaque,
+    /// None at all: a `ConfigMap`.
+    ConfigMap,
     /// Anything else, which holds no certificates.
     Other(Arc<str>),
 }
@@ -52,6 +50,9 @@ pub enum SecretError {
     /// A Secret for something else.
     #[error("it is of type `{0}`, which holds no certificate; make one with `kubectl create secret tls`")]
     WrongType(Arc<str>),
+    /// No authorities.
+    #[error("it has no entry `ca.crt`; put the authorities' certificates there, in PEM")]
+    NoAuthorities,
     /// An entry that must be there is not, or is empty.
     #[error("it has no entry `{0}`; make one with `kubectl create secret tls`, which writes `tls.crt` and `tls.key`")]
     Missing(&'static str),
@@ -71,7 +72,8 @@ pub enum SecretError {
 impl Secret {
     /// Keeps the certificates and keys among `entries`.
     pub(crate) fn new(kind: SecretKind, entries: impl IntoIterator<Item = (String, SecretBytes)>) -> Self {
-        let fits = |name: &str| name.rsplit_once('.').is_some_and(|(_, ending)| matches!(ending, "crt" | "key"));
+        let keys = kind != SecretKind::ConfigMap;
+        let fits = |name: &str| name.rsplit_once('.').is_some_and(|(_, ending)| ending == "crt" || (keys && ending == "key"));
         Self { kind, entries: entries.into_iter().filter(|(name, _)| fits(name)).collect() }
     }
 
@@ -96,6 +98,11 @@ impl Secret {
             return Ok(CertificatePair { certificate: self.entry("tls.crt")?, key: self.entry("tls.key")? });
         }
         Ok(CertificatePair { certificate: self.only("*.crt")?, key: self.only("*.key")? })
+    }
+
+    /// The authorities that it holds: `ca.crt`, PEM.
+    pub fn authorities(&self) -> Result<&[u8], SecretError> {
+        self.entry("ca.crt").map(SecretBytes::expose).map_err(|_| SecretError::NoAuthorities)
     }
 
     fn entry(&self, name: &'static str) -> Result<&SecretBytes, SecretError> {
@@ -136,6 +143,7 @@ impl From<&str> for SecretKind {
         match kind {
             "kubernetes.io/tls" => Self::Tls,
             "Opaque" | "" => Self::Opaque,
+            "ConfigMap" => Self::ConfigMap,
             other => Self::Other(other.into()),
         }
     }
@@ -146,6 +154,7 @@ impl fmt::Display for SecretKind {
         f.write_str(match self {
             Self::Tls => "kubernetes.io/tls",
             Self::Opaque => "Opaque",
+            Self::ConfigMap => "ConfigMap",
             Self::Other(kind) => kind,
         })
     }
@@ -196,6 +205,18 @@ mod tests {
     fn another_type_holds_no_certificate() {
         let token = secret(SecretKind::Other("kubernetes.io/service-account-token".into()), &[("ca.crt", "a")]);
         assert!(matches!(token.certificate_pair(), Err(SecretError::WrongType(_))));
+    }
+
+    #[test]
+    fn authorities_stand_in_one_place_and_config_maps_hold_no_keys() {
+        let both = [("ca.crt", "authorities"), ("tls.key", "k")];
+        for kind in [SecretKind::Opaque, SecretKind::Tls, SecretKind::ConfigMap] {
+            assert_eq!(secret(kind, &both).authorities(), Ok(&b"authorities"[..]));
+        }
+        assert_eq!(secret(SecretKind::ConfigMap, &both).entries().count(), 1);
+        for none in [&[("tls.crt", "c")][..], &[("ca.crt", "")]] {
+            assert_eq!(secret(SecretKind::Opaque, none).authorities(), Err(SecretError::NoAuthorities));
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use causeway_config::{ClusterId, ObjectName};
+use causeway_config::ClusterId;
 use causeway_core::cluster::{ClusterState, Freshness};
 use causeway_core::diagnostics::Diagnostic;
 use causeway_core::time::Nanos;
@@ -20,13 +20,14 @@ use tokio::sync::{Notify, watch};
 use crate::kube::Stats;
 use crate::report::Report;
 use crate::reuse::{reuse, same, share_diagnostics};
-use crate::secret::Secrets;
+use crate::store::Secrets;
+use crate::translate::Key;
 
 /// Tells the time: nanoseconds since a moment that the process chose once.
 pub type Clock = Arc<dyn Fn() -> Nanos + Send + Sync>;
 
-/// The Secrets that somebody has a use for, of all clusters. No other Secret leaves a source.
-pub type WantedSecrets = Arc<BTreeSet<(ClusterId, ObjectName)>>;
+/// The Secrets and `ConfigMap`s that somebody has a use for, of all clusters. No other leaves a source.
+pub type WantedSecrets = Arc<BTreeSet<(ClusterId, Key)>>;
 
 /// Where one cluster's objects come from: a folder, an API server.
 #[async_trait]
@@ -118,8 +119,7 @@ impl Publisher {
     pub fn publish_secrets(&mut self, all: &Secrets) {
         let wanted = self.wanted.borrow_and_update().clone();
         let mine = wanted.iter().filter(|(cluster, _)| *cluster == self.cluster);
-        let secrets: Secrets =
-            mine.filter_map(|(_, name)| all.get_key_value(name)).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let secrets: Secrets = mine.filter_map(|(_, key)| all.get_key_value(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
         let changed = self.secrets.send_if_modified(|current| {
             let changed = *current != secrets;
             if changed {
@@ -133,9 +133,9 @@ impl Publisher {
     }
 
     /// The Secrets of this cluster that somebody has a use for.
-    pub fn wanted(&self) -> BTreeSet<ObjectName> {
+    pub fn wanted(&self) -> BTreeSet<Key> {
         let wanted = self.wanted.borrow();
-        wanted.iter().filter(|(cluster, _)| *cluster == self.cluster).map(|(_, name)| name.clone()).collect()
+        wanted.iter().filter(|(cluster, _)| *cluster == self.cluster).map(|(_, key)| key.clone()).collect()
     }
 
     /// Waits until other Secrets are wanted than at the last [`publish_secrets`](Self::publish_secrets). Safe to cancel.

@@ -13,8 +13,11 @@ use causeway_core::cluster::{ClusterState, Endpoints, Freshness, Objects};
 use causeway_core::diagnostics::Diagnostic;
 
 use crate::endpoints;
-use crate::secret::Secrets;
+use crate::secret::Secret;
 use crate::translate::{Family, Key, Kind, Object, Slice, Translated};
+
+/// Secrets and `ConfigMap`s of one cluster.
+pub type Secrets = BTreeMap<Key, Arc<Secret>>;
 
 /// Every object that a source has now. It holds only our own types: what it was translated from is gone.
 #[derive(Debug, Default)]
@@ -79,7 +82,7 @@ impl Store {
             Object::Ingress(_) => drop(Arc::make_mut(&mut self.derived.objects).ingresses.remove(name)),
             Object::IngressClass(_) => drop(Arc::make_mut(&mut self.derived.objects).ingress_classes.remove(&name.name)),
             Object::Namespace(_) => drop(Arc::make_mut(&mut self.derived.objects).namespaces.remove(&name.name)),
-            Object::Secret(_) => drop(self.derived.secrets.remove(name)),
+            Object::Secret(_) => drop(self.derived.secrets.remove(key)),
             Object::Node(_) => drop(Arc::make_mut(&mut self.derived.objects).nodes.remove(&name.name)),
         }
         true
@@ -116,7 +119,7 @@ impl Store {
         self.objects.values()
     }
 
-    /// The Secrets.
+    /// The Secrets and `ConfigMap`s.
     pub(crate) fn secrets(&self) -> &Secrets {
         &self.derived.secrets
     }
@@ -166,7 +169,7 @@ impl Store {
             Object::Namespace(namespace) => {
                 Arc::make_mut(&mut self.derived.objects).namespaces.insert(name.name, *namespace);
             }
-            Object::Secret(secret) => drop(self.derived.secrets.insert(name, secret.clone())),
+            Object::Secret(secret) => drop(self.derived.secrets.insert(key.clone(), secret.clone())),
             Object::Node(node) => drop(Arc::make_mut(&mut self.derived.objects).nodes.insert(name.name, *node)),
         }
     }

@@ -3,7 +3,9 @@
 //! One module a kind, one pure function each: the object goes in whole and is dropped, our value and everything that was
 //! wrong with it comes out. `Err` is an object without a usable name, of which nothing can be said but that.
 
+mod backend;
 mod class;
+mod config_map;
 mod ingress;
 mod namespace;
 mod node;
@@ -16,13 +18,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use causeway_config::{ClusterId, ObjectName, Scope};
+use causeway_config::{CaRef, ClusterId, ObjectName, Scope};
 use causeway_core::cluster::{Endpoint, Ingress, IngressClass, Namespace, Node, Service};
 use causeway_core::diagnostics::Diagnostic;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
 pub use class::ingress_class;
+pub use config_map::config_map;
 pub use ingress::ingress;
 pub use namespace::namespace;
 pub use node::node;
@@ -73,6 +76,8 @@ pub enum Kind {
     Secret,
     /// `core/v1`, cluster-wide; read only where a cluster's edges are found at its nodes
     Node,
+    /// `core/v1`; read by name only, where one is named
+    ConfigMap,
 }
 
 /// The contents of an object.
@@ -88,7 +93,7 @@ pub enum Object {
     IngressClass(IngressClass),
     /// A namespace.
     Namespace(Namespace),
-    /// A Secret, which is never written anywhere.
+    /// A Secret, or what a `ConfigMap` holds in its place; never written anywhere.
     #[serde(skip)]
     Secret(Arc<Secret>),
     /// A node.
@@ -125,8 +130,26 @@ pub struct Listed {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::Service, Self::EndpointSlice, Self::Ingress, Self::IngressClass, Self::Namespace, Self::Secret, Self::Node];
+    pub const ALL: [Self; 8] = [
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Ingress,
+        Self::IngressClass,
+        Self::Namespace,
+        Self::Secret,
+        Self::Node,
+        Self::ConfigMap,
+    ];
+
+    /// Whether all its objects are followed. Others are asked for one by one, by name.
+    pub fn watched(self) -> bool {
+        self != Self::ConfigMap
+    }
+
+    /// Whether its objects hold certificates, and are kept only while somebody wants them.
+    pub fn on_demand(self) -> bool {
+        matches!(self, Self::Secret | Self::ConfigMap)
+    }
 
     /// `kind`
     pub fn as_str(self) -> &'static str {
@@ -138,13 +161,14 @@ impl Kind {
             Self::Namespace => "Namespace",
             Self::Secret => "Secret",
             Self::Node => "Node",
+            Self::ConfigMap => "ConfigMap",
         }
     }
 
     /// The one `apiVersion` that is read.
     pub fn api_version(self) -> &'static str {
         match self {
-            Self::Service | Self::Namespace | Self::Secret | Self::Node => "v1",
+            Self::Service | Self::Namespace | Self::Secret | Self::Node | Self::ConfigMap => "v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
             Self::Ingress | Self::IngressClass => "networking.k8s.io/v1",
         }
@@ -156,7 +180,21 @@ impl Kind {
     }
 }
 
+impl From<&CaRef> for Key {
+    fn from(object: &CaRef) -> Self {
+        match object {
+            CaRef::Secret(name) => Self::secret(name.clone()),
+            CaRef::ConfigMap(name) => Self { kind: Kind::ConfigMap, name: name.clone() },
+        }
+    }
+}
+
 impl Key {
+    /// A Secret.
+    pub fn secret(name: ObjectName) -> Self {
+        Self { kind: Kind::Secret, name }
+    }
+
     /// The name of an object, checked: manifests are no API server, and may say anything.
     pub fn new(cluster: &ClusterId, kind: Kind, meta: &ObjectMeta) -> Result<Self, Diagnostic> {
         let refuse = |object: String, field: &str, problem: String, remedy: &str| {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use causeway_config::{ClusterId, ObjectName, Source};
 use causeway_core::cluster::Freshness;
 use causeway_core::time::Nanos;
+use causeway_discovery::translate::Key;
 use causeway_discovery::{Hub, ManifestSource, Timing, Update, WantedSecrets};
 use tokio::sync::watch;
 
@@ -211,7 +212,7 @@ async fn a_secret_is_handed_out_from_when_it_is_wanted_until_it_is_not() {
     });
     let update = lab.until_services(&["one"]).await;
     assert!(update.secrets.is_empty());
-    let name = (lab_id(), ObjectName::new("default", "tls"));
+    let name = (lab_id(), Key::secret(ObjectName::new("default", "tls")));
     lab.wanted.send_replace(Arc::new(BTreeSet::from([name.clone()])));
     let update = lab.until("the Secret", |update| !update.secrets.is_empty()).await;
     assert_eq!(update.secrets[&name].certificate_pair().unwrap().key.expose(), b"k");

@@ -139,6 +139,7 @@ impl App {
         let shared = Arc::new(Shared {
             snapshot: Arc::clone(&published.snapshot),
             certificates,
+            authorities: control.authorities(),
             sessions,
             locate: Box::new(move |address| locator.locate(address)),
             metrics,

@@ -1,6 +1,6 @@
 //! Active health checks, as a task: asks whom the core says when it says so, and tells it how that ended.
 //!
-//! A check takes the way of a request (the engine's own connector, the endpoint's protocol, TLS under the host's name), on a
+//! A check takes the way of a request (the engine's own connector, the endpoint's protocol, TLS to the same proof), on a
 //! connection of its own: one that is kept would say nothing of whether new ones can be made.
 
 use std::collections::HashSet;
@@ -17,7 +17,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::MissedTickBehavior;
 
-use crate::service::check_peer as peer;
+use crate::authorities::AuthoritiesCell;
+use crate::service::{Proof, check_peer as peer};
 use crate::shared::Shared;
 
 /// How often it is looked whether somebody is due.
@@ -72,10 +73,11 @@ impl Checker {
                 continue;
             }
             let (room, ended, connector) = (Arc::clone(room), ended.clone(), Arc::clone(&self.connector));
+            let authorities = Arc::clone(&self.shared.authorities);
             tokio::spawn(async move {
                 // Never closed. Who waits for room has its whole time from then on.
                 let _room = room.acquire().await;
-                let passed = match tokio::time::timeout(check.rules.timeout, ask(&connector, &check)).await {
+                let passed = match tokio::time::timeout(check.rules.timeout, ask(&connector, &authorities, &who, &check)).await {
                     Ok(Ok(())) => true,
                     Ok(Err(error)) => {
                         tracing::debug!(pool = %who.pool, address = %check.address, %error, "a health check failed");
@@ -113,11 +115,15 @@ impl Checker {
 }
 
 /// Asks one endpoint; an error is one of the check.
-async fn ask(connector: &Connector, check: &Check) -> Result<()> {
+async fn ask(connector: &Connector, authorities: &AuthoritiesCell, who: &Checkee, check: &Check) -> Result<()> {
     let Some(path) = check.rules.path.as_deref() else {
         return TcpStream::connect(check.address).await.map(drop).or_err(ErrorType::ConnectError, "connecting");
     };
-    let peer = peer(check.address, check.protocol, &check.host, check.rules.timeout);
+    let peer = {
+        let known = authorities.load();
+        let proof = Proof::of(&known, &who.cluster, check.tls.as_deref(), &check.host)?;
+        peer(check.address, check.protocol, proof, check.rules.timeout)
+    };
     let (mut session, _) = connector.get_http_session(&peer).await?;
     let mut request = RequestHeader::build(Method::GET, path.as_bytes(), Some(3))?;
     if check.protocol == AppProtocol::H2c {

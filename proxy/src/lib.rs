@@ -10,6 +10,7 @@
 pub mod access_log;
 pub mod admin;
 pub mod app;
+pub mod authorities;
 mod checker;
 pub mod cli;
 mod connect;

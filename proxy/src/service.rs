@@ -52,7 +52,7 @@ use tracing::debug;
 use self::cdn_loop::Mark;
 use self::dial::{Dialers, Handle};
 use self::peer::Carriage;
-pub(crate) use self::peer::check_peer;
+pub(crate) use self::peer::{Proof, check_peer};
 use self::retry::{Failure, Verdict};
 use crate::ctx::{Ctx, Try};
 use crate::forwarded;
@@ -347,9 +347,20 @@ impl ProxyHttp for Proxy {
         let due = if carriage == Carriage::Exchange { Due::Answer } else { Due::Nothing };
         let attempt = candidate.begin(due, now);
         let (address, protocol, target) = (candidate.address, candidate.protocol, candidate.target.clone());
+        let (cluster, tls) = (candidate.cluster_id.clone(), candidate.tls.clone());
         ctx.current = Some(Try { candidate, attempt, answered: None, handle: None, deadline: None });
         match target {
-            Target::Pod => Ok(Box::new(peer::peer(address, protocol, &ctx.host, carriage, connect, &self.dialers))),
+            Target::Pod => {
+                let known = self.shared.authorities.load();
+                let proof = match Proof::of(&known, &cluster, tls.as_deref(), &ctx.host) {
+                    Ok(proof) => proof,
+                    Err(mut error) => {
+                        self.unconnected(ctx, &mut error);
+                        return Err(error);
+                    }
+                };
+                Ok(Box::new(peer::peer(address, protocol, proof, carriage, connect, &self.dialers)))
+            }
             Target::Peer(instance) => match self.way_to(&instance, carriage, connect, ctx) {
                 Ok(peer) => Ok(Box::new(peer)),
                 Err(mut error) => {

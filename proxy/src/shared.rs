@@ -10,6 +10,7 @@ use causeway_core::{Location, Nanos, Snapshot};
 use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
+use crate::authorities::AuthoritiesCell;
 use crate::drain::{Phase, Tally};
 use crate::limit::Gate;
 use crate::metrics::Metrics;
@@ -22,6 +23,8 @@ pub struct Shared {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// What handshakes are answered with.
     pub certificates: CertCell,
+    /// Who vouches for backends.
+    pub authorities: AuthoritiesCell,
     /// What session cookies are signed by.
     pub sessions: Sessions,
     /// Where clients are.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use causeway_certs::{PemPair, self_signed};
 use causeway_tests::Client;
-use causeway_tests::fleet::{Fleet, ingress, until};
+use causeway_tests::fleet::{Fleet, ingress, service, until};
 
 use super::{WWW, shop};
 
@@ -133,4 +133,43 @@ async fn keys_reach_no_port_of_the_operators() {
         assert!(said.len() > 2, "{path} answers");
         assert!(!secrets.iter().any(|secret| said.contains(secret)), "{path}");
     }
+}
+
+/// From the annotation to the connection, and every way for it to go wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn authorities_of_backends_are_followed_and_their_absence_is_told() {
+    let pair = pair(&["web.shop.svc"]);
+    let origin = causeway_tests::Origin::named("hello").await;
+    let world = causeway_tests::World::new().serve(WWW, &[origin.address]);
+    let backend = causeway_tests::Edge::serving(&world, std::slice::from_ref(&pair));
+    let annotated = |more: &str| {
+        let annotations = format!("annotations: {{causeway.dev/backend-hostname: web.shop.svc, {more}}}");
+        let service = service("shop/secure", &[backend.https]).replace("name: web, port: 80}", "name: https, port: 80}");
+        let service = service.replace("name: web, port", "name: https, port");
+        service.replacen("namespace: shop}", &format!("namespace: shop, {annotations}}}"), 1)
+    };
+    let map = |pem: &[u8]| {
+        let mut yaml =
+            String::from("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ca, namespace: shop}\ndata:\n  ca.crt: |\n");
+        for line in text(pem).lines() {
+            let _ = writeln!(yaml, "    {line}");
+        }
+        yaml
+    };
+    let by_map = annotated("causeway.dev/backend-ca-configmap: ca");
+    let files = vec![("aws/secure.yaml", by_map.clone()), ("aws/ingress.yaml", ingress("shop/secure", WWW, "secure", ""))];
+    let (fleet, _origins) = shop("", files).await;
+    let status = async || Client::h1(fleet.https(), WWW).await.get(WWW, "/").await.status();
+    assert_eq!(status().await, 503);
+    fleet.until_admin_says("/diagnostics", "ConfigMap shop/ca cannot vouch for its backends").await;
+    fleet.write("aws/ca.yaml", map(&pair.cert));
+    until("the backend to be believed", async || status().await == 200).await;
+    fleet.write("aws/ca.yaml", map(b"nonsense"));
+    until("the backend to be believed no more", async || status().await == 503).await;
+    fleet.until_admin_says("/diagnostics", "causeway.dev/backend-ca-configmap").await;
+    fleet.write("aws/secure.yaml", annotated("causeway.dev/backend-ca-secret: cert"));
+    fleet.write("aws/cert.yaml", secret("Opaque", &[("ca.crt", &pair.cert)]));
+    until("the backend to be believed again", async || status().await == 200).await;
+    let said = fleet.admin("/diagnostics").await;
+    assert!(!said.contains("backend-ca"), "{said}");
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use causeway_discovery::Update;
+use causeway_discovery::translate::{Key, Kind};
 use causeway_test_apiserver::{ApiServer, Options};
 
 use crate::support::*;
@@ -24,12 +25,12 @@ fn all() -> String {
 
 async fn until_secrets(followed: &mut Followed, expected: &[&str]) {
     let expected: BTreeSet<_> = expected.iter().map(|n| name(n)).collect();
-    let names = |update: &Update| update.secrets.keys().map(|(_, name)| name.clone()).collect::<BTreeSet<_>>();
+    let names = |update: &Update| update.secrets.keys().map(|(_, key)| key.name.clone()).collect::<BTreeSet<_>>();
     followed.until_update("the Secrets", |update| names(update) == expected).await;
 }
 
 fn certificate(followed: &Update, of: &str) -> Vec<u8> {
-    let secret = &followed.secrets[&(cluster(), name(of))];
+    let secret = &followed.secrets[&(cluster(), Key::secret(name(of)))];
     secret.certificate_pair().unwrap().certificate.expose().to_vec()
 }
 
@@ -81,4 +82,33 @@ async fn an_account_that_may_not_list_secrets_gets_them_by_name() {
     assert!(diagnostics(&state).contains("let a Role in namespace shop grant get on `secrets`"), "{}", diagnostics(&state));
     followed.server.allow("secrets");
     followed.until("the mending", |state| state.diagnostics.is_empty()).await;
+}
+
+/// A cluster has many `ConfigMap`s, and all that an edge needs of them is named.
+#[tokio::test]
+async fn config_maps_are_only_ever_asked_for_by_name() {
+    let map = |text: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{namespace: shop, name: ca}}\ndata: {{ca.crt: {text}, other: x}}\n"
+        )
+    };
+    let mut followed = Followed::new(&(map("one") + &secret("shop/ca", "Opaque", "Yw=="))).await;
+    let key = Key { kind: Kind::ConfigMap, name: name("shop/ca") };
+    followed.synced().await;
+    followed.want_keys([key.clone()]);
+    let of = |update: &Update| Some(update.secrets.get(&(cluster(), key.clone()))?.authorities().unwrap().to_vec());
+    followed.until_update("the ConfigMap", |update| of(update).as_deref() == Some(b"one")).await;
+    assert_eq!(followed.last().secrets.len(), 1, "the Secret of that name is another object");
+    followed.server.apply(&map("two")).unwrap();
+    followed.until_update("the change", |update| of(update).as_deref() == Some(b"two")).await;
+    followed.server.deny("configmaps", &["get"]);
+    let state = followed.until("the diagnostic", |state| !state.diagnostics.is_empty()).await;
+    assert!(diagnostics(&state).contains("let a Role in namespace shop grant get on `configmaps`"), "{}", diagnostics(&state));
+    followed.server.allow("configmaps");
+    followed.until("the mending", |state| state.diagnostics.is_empty()).await;
+    followed.server.delete("configmaps", "shop", "ca").unwrap();
+    followed.until_update("its end", |update| update.secrets.is_empty()).await;
+    let requests = followed.server.requests();
+    let of_maps: BTreeSet<_> = requests.iter().filter(|r| r.path.contains("configmaps")).map(|r| r.path.as_str()).collect();
+    assert_eq!(of_maps, BTreeSet::from(["/api/v1/namespaces/shop/configmaps/ca"]));
 }

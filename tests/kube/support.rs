@@ -8,7 +8,7 @@ use causeway_config::{ClusterId, Kubeconfig, ObjectName, Source};
 use causeway_core::cluster::{ClusterState, Freshness};
 use causeway_core::time::Nanos;
 use causeway_discovery::kube::{Access, ApiServerSource, Cache, Patience, Stats};
-use causeway_discovery::translate::Kind;
+use causeway_discovery::translate::{Key, Kind};
 use causeway_discovery::{Clock, Hub, Timing, Update, WantedSecrets};
 use causeway_test_apiserver::{ApiServer, Options};
 use causeway_tests::PATIENCE;
@@ -127,7 +127,7 @@ impl Followed {
     /// Waits until the cluster is up to date and the server holds a watch of every kind: what befalls open watches befalls all.
     pub(crate) async fn watching(&mut self) -> ClusterState {
         let state = self.synced().await;
-        let kinds = Kind::ALL.len();
+        let kinds = Kind::ALL.into_iter().filter(|kind| kind.watched()).count();
         let all = self.server.until(|server| server.open_watches() >= kinds);
         tokio::time::timeout(PATIENCE, all).await.expect("a watch of every kind");
         state
@@ -148,8 +148,12 @@ impl Followed {
 
     /// Wants exactly these Secrets.
     pub(crate) fn want(&self, names: &[&str]) {
-        let names = names.iter().map(|name| (cluster(), name.parse().unwrap()));
-        self.wanted.send_replace(Arc::new(names.collect()));
+        self.want_keys(names.iter().map(|name| Key::secret(name.parse().unwrap())));
+    }
+
+    /// Wants exactly these.
+    pub(crate) fn want_keys(&self, keys: impl IntoIterator<Item = Key>) {
+        self.wanted.send_replace(Arc::new(keys.into_iter().map(|key| (cluster(), key)).collect()));
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use causeway::authorities::AuthoritiesCell;
 use causeway::drain::{Phase, Tally};
 use causeway::listen::{ClientDoor, bind};
 use causeway::metrics::Metrics;
@@ -31,6 +32,8 @@ pub struct Edge {
     pub http: SocketAddr,
     /// What requests are decided by.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Who vouches for backends.
+    pub authorities: AuthoritiesCell,
     /// What it counts.
     pub metrics: Arc<Metrics>,
     /// The time that its data plane goes by.
@@ -64,11 +67,12 @@ impl Edge {
         let (publisher, certificates) = CertCell::new(index(certificates));
         let (phase, watched) = watch::channel(Phase::Serving);
         let (stop, stopped) = watch::channel(false);
-        let clock = Clock::start();
+        let (clock, authorities) = (Clock::start(), AuthoritiesCell::default());
         let own = ProcessSecret::draw().expect("there is randomness");
         let shared = Arc::new(Shared {
             snapshot: Arc::clone(&snapshot),
             certificates,
+            authorities: Arc::clone(&authorities),
             sessions: Sessions::load(None, &own).expect("no file can be missing"),
             locate: Box::new(|_| None),
             metrics: Arc::clone(&metrics),
@@ -94,7 +98,17 @@ impl Edge {
                 Redirect { https_port: tls_address.port(), metrics: Arc::clone(&metrics), limits: world.config.limits.clone() };
             ClientDoor::http(plain, listen.plain, shared, Arc::new(redirect)).open(socket, stopped);
         }
-        Self { https: tls_address, http: plain_address, snapshot, metrics, clock, phase, stop, _certificates: publisher }
+        Self {
+            https: tls_address,
+            http: plain_address,
+            snapshot,
+            authorities,
+            metrics,
+            clock,
+            phase,
+            stop,
+            _certificates: publisher,
+        }
     }
 
     /// Serves another world from now on.

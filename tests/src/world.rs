@@ -7,7 +7,8 @@ use std::sync::Arc;
 use causeway_config as config;
 use causeway_config::{ClientListener, Cluster, Config, ObjectName, Reach, Scope, Source};
 use causeway_core::cluster::{
-    AppProtocol, Endpoint, Freshness, Ingress, IngressRule, PathType, PortRef, Service, ServicePort, ServiceRef,
+    AppProtocol, BackendTls, Endpoint, Freshness, Ingress, IngressRule, PathType, PortRef, Service, ServicePort, ServiceRef,
+    Trust,
 };
 use causeway_core::{ClusterState, Nanos, Snapshot, compile, tick};
 
@@ -20,6 +21,7 @@ pub struct World {
     /// Its configuration; change it as a test needs.
     pub config: Config,
     states: Vec<ClusterState>,
+    backend_tls: Option<Arc<BackendTls>>,
     services: usize,
 }
 
@@ -66,7 +68,7 @@ impl World {
             freshness: Freshness::Synced,
             ..ClusterState::syncing(name.parse().expect("a cluster's name"))
         };
-        Self { config, states: CLUSTERS.iter().map(synced).collect(), services: 0 }
+        Self { config, states: CLUSTERS.iter().map(synced).collect(), backend_tls: None, services: 0 }
     }
 
     /// Changes the configuration.
@@ -74,6 +76,12 @@ impl World {
     pub fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
+    }
+
+    /// How backends of the Services that follow are believed.
+    #[must_use]
+    pub fn believing(self, trust: Trust, hostname: Option<&str>) -> Self {
+        Self { backend_tls: Some(Arc::new(BackendTls { trust, hostname: hostname.map(Into::into) })), ..self }
     }
 
     /// Serves `host` over HTTP/1.1 from endpoints in the home cluster.
@@ -111,6 +119,7 @@ impl World {
             ports: vec![ServicePort { name: "web".into(), port: 80, protocol }],
             external_name: false,
             balancers: Vec::new(),
+            tls: self.backend_tls.clone(),
             scope: Scope::Fleet,
         });
         for (state, endpoints) in self.states.iter_mut().zip(endpoints) {

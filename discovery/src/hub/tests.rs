@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use causeway_config::Scope;
+use causeway_config::{ObjectName, Scope};
 use causeway_core::cluster::Service;
 use causeway_core::time::Nanos;
 use tokio::sync::mpsc;
@@ -37,8 +37,13 @@ impl ClusterSource for Puppet {
                     Arc::make_mut(&mut state.objects).services = services
                         .iter()
                         .map(|name| {
-                            let service =
-                                Service { ports: Vec::new(), external_name: false, scope: Scope::Fleet, balancers: Vec::new() };
+                            let service = Service {
+                                ports: Vec::new(),
+                                external_name: false,
+                                scope: Scope::Fleet,
+                                balancers: Vec::new(),
+                                tls: None,
+                            };
                             (ObjectName::new("shop", *name), Arc::new(service))
                         })
                         .collect();
@@ -181,9 +186,9 @@ async fn a_source_that_ends_leaves_its_cluster_stale() {
 async fn secrets_come_beside_the_states_and_only_when_wanted() {
     let mut f = fixture(&[("aws", "a"), ("azure", "b")]);
     let secret = Arc::new(Secret::new(SecretKind::Tls, [("tls.key".to_owned(), SecretBytes::new(b"MATERIAL".to_vec()))]));
-    let name = ObjectName::new("shop", "tls");
-    let secrets =
-        Secrets::from([(name.clone(), secret), (ObjectName::new("shop", "other"), Arc::new(Secret::new(SecretKind::Tls, [])))]);
+    let name = Key::secret(ObjectName::new("shop", "tls"));
+    let other = Key::secret(ObjectName::new("shop", "other"));
+    let secrets = Secrets::from([(name.clone(), secret), (other, Arc::new(Secret::new(SecretKind::Tls, [])))]);
     f.hub.next().await;
     f.wanted.send_replace(Arc::new(BTreeSet::from([(id("azure"), name.clone())])));
     f.say("a", Say::Secrets(secrets.clone()));

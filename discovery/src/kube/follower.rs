@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_config::{ClusterId, ObjectName};
+use causeway_config::ClusterId;
 use causeway_core::cluster::ClusterState;
 use causeway_core::diagnostics::Diagnostic;
 use causeway_core::time::Nanos;
@@ -19,8 +19,8 @@ use super::stats::Stats;
 use super::watch::{News, Scope, What};
 use super::{Patience, rbac};
 use crate::report::Report;
-use crate::secret::{SecretKind, Secrets};
-use crate::store::Store;
+use crate::secret::SecretKind;
+use crate::store::{Secrets, Store};
 use crate::translate::{Key, Kind, Object, Translated};
 
 /// The objects of a cluster, and how its watches fare.
@@ -28,9 +28,9 @@ pub(super) struct Follower {
     cluster: ClusterId,
     store: Store,
     slots: BTreeMap<Scope, Slot>,
-    wanted: BTreeSet<ObjectName>,
-    /// Secrets that may not be read.
-    refused_secrets: BTreeMap<ObjectName, Fault>,
+    wanted: BTreeSet<Key>,
+    /// What is wanted and may not be read.
+    refused_secrets: BTreeMap<Key, Fault>,
     /// How much later than a doubted list another one counts.
     second_list: Duration,
     stats: Arc<Stats>,
@@ -89,25 +89,25 @@ impl Follower {
         Self { cluster, store, slots, wanted: BTreeSet::new(), refused_secrets: BTreeMap::new(), second_list, stats }
     }
 
-    /// The Secrets to keep from now on.
-    pub(super) fn want(&mut self, wanted: BTreeSet<ObjectName>) {
-        let unwanted: Vec<_> = self.store.secrets().keys().filter(|name| !wanted.contains(name)).cloned().collect();
-        for name in unwanted {
-            self.store.remove(&Key { kind: Kind::Secret, name });
+    /// The Secrets and `ConfigMap`s to keep from now on.
+    pub(super) fn want(&mut self, wanted: BTreeSet<Key>) {
+        let unwanted: Vec<_> = self.store.secrets().keys().filter(|key| !wanted.contains(key)).cloned().collect();
+        for key in unwanted {
+            self.store.remove(&key);
         }
-        self.refused_secrets.retain(|name, _| wanted.contains(name));
+        self.refused_secrets.retain(|key, _| wanted.contains(key));
         self.wanted = wanted;
     }
 
-    /// The wanted Secrets that no watch tells of: they are to be asked for by name.
-    pub(super) fn unwatched(&self) -> BTreeSet<ObjectName> {
-        let watched = |name: &ObjectName| {
-            let of_tls = self.store.secrets().get(name).is_some_and(|secret| secret.kind == SecretKind::Tls);
+    /// What is wanted and no watch tells of: it is to be asked for by name.
+    pub(super) fn unwatched(&self) -> BTreeSet<Key> {
+        let watched = |key: &Key| {
+            let of_tls = self.store.secrets().get(key).is_some_and(|secret| secret.kind == SecretKind::Tls);
             let scope = |namespace| self.slots.get(&Scope { kind: Kind::Secret, namespace });
-            let slot = scope(None).or_else(|| scope(Some(name.namespace.clone())));
+            let slot = scope(None).or_else(|| scope(Some(key.name.namespace.clone())));
             of_tls && slot.is_some_and(|slot| slot.progress == Progress::Following)
         };
-        self.wanted.iter().filter(|name| !watched(name)).cloned().collect()
+        self.wanted.iter().filter(|key| !watched(key)).cloned().collect()
     }
 
     /// Takes a piece of news in.
@@ -126,7 +126,7 @@ impl Follower {
                 }
                 *slot = Slot { progress: Progress::Following, nameless, ..Slot::default() };
                 // A watch brought what could not be had by name.
-                self.refused_secrets.retain(|name, _| !list.iter().any(|object| is_secret(object, name)));
+                self.refused_secrets.retain(|key, _| !list.iter().any(|object| object.key == *key));
                 let list = with_unlisted(&self.store, &scope, list);
                 self.store.replace(scope.kind, scope.namespace.as_deref(), list);
                 Reaction::Changed
@@ -134,7 +134,7 @@ impl Follower {
             What::Applied(object) => {
                 slot.works();
                 self.stats.event(now);
-                self.refused_secrets.retain(|name, _| !is_secret(&object, name));
+                self.refused_secrets.remove(&object.key);
                 let kept = keeps(&self.wanted, &object);
                 if kept && self.store.put(object) { Reaction::Changed } else { Reaction::Nothing }
             }
@@ -164,28 +164,28 @@ impl Follower {
         }
     }
 
-    /// What a Secret that was asked for by name turned out to be; `None`: there is none.
-    pub(super) fn take_secret(&mut self, name: &ObjectName, found: Option<Translated>, now: Nanos) -> Reaction {
+    /// What a Secret or `ConfigMap` that was asked for by name turned out to be; `None`: there is none.
+    pub(super) fn take_secret(&mut self, key: &Key, found: Option<Translated>, now: Nanos) -> Reaction {
         self.stats.event(now);
-        let allowed = self.refused_secrets.remove(name).is_some();
+        let allowed = self.refused_secrets.remove(key).is_some();
         // Meanwhile a watch may have told something newer, and will not tell it again.
-        if !self.unwatched().contains(name) {
+        if !self.unwatched().contains(key) {
             return if allowed { Reaction::Changed } else { Reaction::Nothing };
         }
         let changed = match found {
             Some(object) => keeps(&self.wanted, &object) && self.store.put(object),
-            None => self.store.remove(&Key { kind: Kind::Secret, name: name.clone() }),
+            None => self.store.remove(key),
         };
         if changed || allowed { Reaction::Changed } else { Reaction::Nothing }
     }
 
-    /// That a Secret could not be had by name.
-    pub(super) fn secret_refused(&mut self, name: &ObjectName, fault: Fault) -> Reaction {
+    /// That it could not be had by name.
+    pub(super) fn secret_refused(&mut self, key: &Key, fault: Fault) -> Reaction {
         self.stats.restarted(fault.cause);
         if fault.cause == Cause::Unauthorized {
             return Reaction::NewClient;
         }
-        let changed = fault.settles() && self.refused_secrets.insert(name.clone(), fault).is_none();
+        let changed = fault.settles() && self.refused_secrets.insert(key.clone(), fault).is_none();
         if changed { Reaction::Changed } else { Reaction::Nothing }
     }
 
@@ -241,13 +241,14 @@ impl Follower {
                 report.warning(rbac::resource(scope.kind), crate::report::shown(&fault.text), rbac::remedy(scope, fault.cause));
             }
         }
-        for (name, fault) in &self.refused_secrets {
+        for (key, fault) in &self.refused_secrets {
+            let resource = rbac::resource(key.kind);
             report.warning(
-                format_args!("secrets/{name}"),
+                format_args!("{resource}/{}", key.name),
                 crate::report::shown(&fault.text),
                 format_args!(
-                    "let a Role in namespace {} grant get on `secrets`, or on this name; it is asked again",
-                    name.namespace
+                    "let a Role in namespace {} grant get on `{resource}`, or on this name; it is asked again",
+                    key.name.namespace
                 ),
             );
         }
@@ -259,14 +260,14 @@ impl Follower {
         self.store.state(self.cluster.clone(), more)
     }
 
-    /// The wanted Secrets.
+    /// The wanted Secrets and `ConfigMap`s.
     pub(super) fn secrets(&self) -> &Secrets {
         self.store.secrets()
     }
 
-    /// What is worth remembering: everything but Secrets.
+    /// What is worth remembering: everything but Secrets, and what stands in for them.
     pub(super) fn objects(&self) -> Vec<Translated> {
-        self.store.objects().filter(|object| object.key.kind != Kind::Secret).cloned().collect()
+        self.store.objects().filter(|object| !object.key.kind.on_demand()).cloned().collect()
     }
 }
 
@@ -285,19 +286,16 @@ impl Slot {
     }
 }
 
-/// Whether an object is held at all: of Secrets only those that somebody wants.
-fn keeps(wanted: &BTreeSet<ObjectName>, object: &Translated) -> bool {
-    object.key.kind != Kind::Secret || wanted.contains(&object.key.name)
-}
-
-fn is_secret(object: &Translated, name: &ObjectName) -> bool {
-    object.key.kind == Kind::Secret && object.key.name == *name
+/// Whether an object is held at all: of Secrets and `ConfigMap`s only those that somebody wants.
+fn keeps(wanted: &BTreeSet<Key>, object: &Translated) -> bool {
+    !object.key.kind.on_demand() || wanted.contains(&object.key)
 }
 
 /// Secrets of other types than the watched one are not in a list, and no less there.
 fn with_unlisted(store: &Store, scope: &Scope, mut list: Vec<Translated>) -> Vec<Translated> {
     if scope.kind == Kind::Secret {
-        let unlisted = store.objects().filter(|object| matches!(&object.object, Object::Secret(s) if s.kind != SecretKind::Tls));
+        let of_others = |object: &&Translated| matches!(&object.object, Object::Secret(s) if s.kind != SecretKind::Tls);
+        let unlisted = store.objects().filter(|object| object.key.kind == Kind::Secret).filter(of_others);
         list.extend(unlisted.cloned());
     }
     list

@@ -9,8 +9,9 @@ use crate::translate::Kind;
 /// How messages name an API server.
 pub(super) const OBJECT: &str = "the API server";
 
-/// What is done with every kind.
+/// What is done with a kind that is watched, and with one that is asked for by name.
 const VERBS: [&str; 3] = ["get", "list", "watch"];
+const BY_NAME: [&str; 1] = ["get"];
 
 /// The API group of roles and bindings.
 pub const API_GROUP: &str = "rbac.authorization.k8s.io";
@@ -20,8 +21,8 @@ pub const API_VERSION: &str = "rbac.authorization.k8s.io/v1";
 
 /// What a source needs: names of roles, and their `rules`, a rule a kind.
 ///
-/// Secrets have a role of their own, so that it can be left out: an account without it, or with `get` on single names, is served
-/// too, only more slowly. Nodes have one since they are read only where `peers` does not say where a cluster's edges are.
+/// Secrets and `ConfigMap`s have a role of their own, so that it can be left out: an account without it, or with `get` on single
+/// names, is served too, only more slowly. Nodes have one since they are read only where `peers` does not say where a cluster's edges are.
 pub fn roles() -> [(&'static str, Vec<Value>); 3] {
     let of = |role: &'static str| (role, Kind::ALL.into_iter().filter(|kind| self::role(*kind) == role).map(rule).collect());
     ["causeway", "causeway-secrets", "causeway-nodes"].map(of)
@@ -29,7 +30,7 @@ pub fn roles() -> [(&'static str, Vec<Value>); 3] {
 
 fn role(kind: Kind) -> &'static str {
     match kind {
-        Kind::Secret => "causeway-secrets",
+        Kind::Secret | Kind::ConfigMap => "causeway-secrets",
         Kind::Node => "causeway-nodes",
         _ => "causeway",
     }
@@ -42,7 +43,8 @@ pub(super) fn namespaced(rules: &[Value]) -> Vec<Value> {
 }
 
 fn rule(kind: Kind) -> Value {
-    json!({"apiGroups": [group(kind)], "resources": [resource(kind)], "verbs": VERBS})
+    let verbs: &[&str] = if kind.watched() { &VERBS } else { &BY_NAME };
+    json!({"apiGroups": [group(kind)], "resources": [resource(kind)], "verbs": verbs})
 }
 
 /// `services`: the name of a kind in paths and rules.
@@ -55,6 +57,7 @@ pub(super) fn resource(kind: Kind) -> &'static str {
         Kind::Namespace => "namespaces",
         Kind::Secret => "secrets",
         Kind::Node => "nodes",
+        Kind::ConfigMap => "configmaps",
     }
 }
 
@@ -113,10 +116,12 @@ mod tests {
         let [(_, others), (_, secrets), (_, nodes)] = roles();
         assert_eq!(others.len() + secrets.len() + nodes.len(), Kind::ALL.len());
         for rule in others.iter().chain(&secrets).chain(&nodes) {
-            assert_eq!(rule["verbs"], json!(["get", "list", "watch"]));
+            let watched = rule["resources"] != json!(["configmaps"]);
+            assert_eq!(rule["verbs"], if watched { json!(["get", "list", "watch"]) } else { json!(["get"]) });
         }
         assert_eq!(others[0], json!({"apiGroups": [""], "resources": ["services"], "verbs": VERBS}));
         assert_eq!(others[1]["apiGroups"], json!(["discovery.k8s.io"]));
         assert_eq!(secrets[0]["resources"], json!(["secrets"]));
+        assert_eq!(secrets[1]["resources"], json!(["configmaps"]));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use causeway_config::{ClusterId, ObjectName};
+use causeway_config::ClusterId;
 use causeway_core::cluster::Freshness;
 use causeway_core::diagnostics::Diagnostic;
 use causeway_core::time::Nanos;
@@ -27,7 +27,7 @@ use super::watch::{News, Scope, Watch};
 use crate::debounce::{Debounce, Timing};
 use crate::report::{Report, shown};
 use crate::source::{Clock, ClusterSource, Publisher};
-use crate::translate::Kind;
+use crate::translate::{Key, Kind};
 
 /// How long a burst of events is gathered before a state is made of it.
 const BURST: Timing = Timing { quiet: Duration::from_millis(20), ceiling: Duration::from_millis(150) };
@@ -78,7 +78,8 @@ impl ApiServerSource {
             }
             _ => vec![Scope { kind, namespace: None }],
         };
-        Kind::ALL.into_iter().filter(|kind| self.nodes || *kind != Kind::Node).flat_map(of_kind).collect()
+        let read = |kind: &Kind| kind.watched() && (self.nodes || *kind != Kind::Node);
+        Kind::ALL.into_iter().filter(read).flat_map(of_kind).collect()
     }
 }
 
@@ -124,7 +125,7 @@ struct Session {
     again: BTreeMap<Scope, Arc<Notify>>,
     news: mpsc::Receiver<News>,
     answers: mpsc::Receiver<Answer>,
-    by_name: watch::Sender<BTreeSet<ObjectName>>,
+    by_name: watch::Sender<BTreeSet<Key>>,
     retry: Arc<Notify>,
     tasks: JoinSet<()>,
 }
@@ -219,7 +220,7 @@ impl Run {
         // Room for a burst; a full channel slows the watches down, and through them the server.
         let (sender, news) = mpsc::channel(1024);
         let (answer_sender, answers) = mpsc::channel(64);
-        let (by_name, names) = watch::channel(self.follower.unwatched());
+        let (by_name, keys) = watch::channel(self.follower.unwatched());
         let mut session = Session {
             client: client.clone(),
             fingerprint,
@@ -247,7 +248,7 @@ impl Run {
             };
             session.tasks.spawn(watch.run());
         }
-        session.tasks.spawn(by_name::ask(self.cluster.clone(), client, names, answer_sender, self.source.patience.by_name));
+        session.tasks.spawn(by_name::ask(self.cluster.clone(), client, keys, answer_sender, self.source.patience.by_name));
         session
     }
 
@@ -326,10 +327,10 @@ impl Run {
         }
     }
 
-    fn take_answer(&mut self, Answer { name, found }: Answer) -> Reaction {
+    fn take_answer(&mut self, Answer { key, found }: Answer) -> Reaction {
         match found {
-            Ok(found) => self.follower.take_secret(&name, found, (self.source.clock)()),
-            Err(fault) => self.follower.secret_refused(&name, fault),
+            Ok(found) => self.follower.take_secret(&key, found, (self.source.clock)()),
+            Err(fault) => self.follower.secret_refused(&key, fault),
         }
     }
 
@@ -402,10 +403,10 @@ impl Run {
 }
 
 impl Session {
-    fn ask_by_name(&self, names: BTreeSet<ObjectName>) {
+    fn ask_by_name(&self, keys: BTreeSet<Key>) {
         self.by_name.send_if_modified(|before| {
-            let changed = *before != names;
-            *before = names;
+            let changed = *before != keys;
+            *before = keys;
             changed
         });
     }

@@ -49,7 +49,8 @@ impl Stats {
 
     /// Full lists by kind.
     pub fn lists(&self) -> impl Iterator<Item = (Kind, u64)> {
-        Kind::ALL.into_iter().zip(self.lists.iter().map(|count| count.load(Ordering::Relaxed)))
+        let counts = self.lists.iter().map(|count| count.load(Ordering::Relaxed));
+        Kind::ALL.into_iter().zip(counts).filter(|(kind, _)| kind.watched())
     }
 
     /// Objects held by kind.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use causeway_config::ClusterId;
 use causeway_core::diagnostics::Diagnostic;
 use futures::{StreamExt, pin_mut};
-use k8s_openapi::api::core::v1::{Namespace, Node, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use kube::runtime::watcher::{self, Event, InitialListStrategy};
@@ -93,6 +93,7 @@ impl Watch {
             Kind::Namespace => self.follow_all::<Namespace>(translate::namespace).await,
             Kind::Secret => self.follow::<Secret>(translate::secret).await,
             Kind::Node => self.follow_all::<Node>(translate::node).await,
+            Kind::ConfigMap => self.follow::<ConfigMap>(translate::config_map).await,
         }
     }
 

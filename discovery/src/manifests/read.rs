@@ -19,8 +19,7 @@ use sha2::{Digest, Sha256};
 use super::files::{Fault, File, MAX_FILE, Scan};
 use super::split::{Document, documents};
 use crate::report::Report;
-use crate::secret::Secrets;
-use crate::store::Store;
+use crate::store::{Secrets, Store};
 use crate::translate::{Key, Translated};
 
 /// What the files of a folder say, and said.

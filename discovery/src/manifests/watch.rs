@@ -15,8 +15,8 @@ use super::files::{self, Scan};
 use super::read::Contents;
 use super::unreadable;
 use crate::debounce::{Debounce, Timing};
-use crate::secret::Secrets;
 use crate::source::{ClusterSource, Publisher};
+use crate::store::Secrets;
 use notifier::Notifier;
 
 /// Writing a file takes several steps, and a file half written would say half of what it means.

@@ -2,6 +2,7 @@
 use super::*;
 use std::collections::BTreeMap;
 
+use causeway_config::ObjectName;
 use causeway_core::cluster::{AppProtocol, Endpoint, Objects, Service, ServicePort};
 
 use crate::secret::{Secret, SecretBytes, SecretKind};
@@ -12,7 +13,7 @@ fn lab() -> ClusterId {
 
 fn service(port: u16) -> Arc<Service> {
     let ports = vec![ServicePort { name: "".into(), port, protocol: AppProtocol::Http }];
-    Arc::new(Service { ports, external_name: false, scope: causeway_config::Scope::Fleet, balancers: Vec::new() })
+    Arc::new(Service { ports, external_name: false, scope: causeway_config::Scope::Fleet, balancers: Vec::new(), tls: None })
 }
 
 fn state(services: &[(&str, u16)], endpoints: &[(&str, &str)]) -> ClusterState {
@@ -150,7 +151,7 @@ fn only_wanted_secrets_pass() {
         let bytes = SecretBytes::new(key.as_bytes().to_vec());
         Arc::new(Secret::new(SecretKind::Tls, [("tls.key".to_owned(), bytes)]))
     };
-    let names = ["web", "bank"].map(|name| ObjectName::new("shop", name));
+    let names = ["web", "bank"].map(|name| Key::secret(ObjectName::new("shop", name)));
     let all = BTreeMap::from([(names[0].clone(), secret("w")), (names[1].clone(), secret("b"))]);
 
     f.publisher.publish_secrets(&all);

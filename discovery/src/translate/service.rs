@@ -8,7 +8,7 @@ use causeway_core::diagnostics::Diagnostic;
 use k8s_openapi::api::core::v1;
 
 use super::protocol::protocol;
-use super::{Family, Key, Kind, Object, Translated, port_number, scope};
+use super::{Family, Key, Kind, Object, Translated, backend, port_number, scope};
 use crate::report::Report;
 
 /// Translates a Service. Ports of other transports than TCP are left out without a word: they are not for HTTP.
@@ -20,7 +20,8 @@ pub fn service(cluster: &ClusterId, object: v1::Service) -> Result<Translated, D
 
     let ports = spec.ports.unwrap_or_default().into_iter().enumerate();
     let ports = ports.filter(|(_, port)| is_tcp(port.protocol.as_deref()));
-    let ports = ports.filter_map(|(index, port)| translate_port(index, port, &mut report)).collect();
+    let ports: Vec<_> = ports.filter_map(|(index, port)| translate_port(index, port, &mut report)).collect();
+    let tls = backend::tls(&key.name, object.metadata.annotations.as_ref(), &ports, &mut report).map(Arc::new);
     let family = match spec.ip_families.as_deref() {
         Some([first, ..]) if first == "IPv6" => Family::V6,
         _ => Family::V4,
@@ -28,7 +29,8 @@ pub fn service(cluster: &ClusterId, object: v1::Service) -> Result<Translated, D
     let balancers =
         object.status.and_then(|status| status.load_balancer).and_then(|balancer| balancer.ingress).unwrap_or_default();
     let balancers = balancers.into_iter().filter_map(|entry| entry.ip.or(entry.hostname)).map(Into::into).collect();
-    let service = Service { ports, external_name: spec.type_.as_deref() == Some("ExternalName"), scope, balancers };
+    let external_name = spec.type_.as_deref() == Some("ExternalName");
+    let service = Service { ports, external_name, scope, balancers, tls };
     Ok(Translated { key, object: Object::Service(Arc::new(service), family), diagnostics: report.into_diagnostics() })
 }
 

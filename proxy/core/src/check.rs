@@ -12,7 +12,7 @@ use std::time::Duration;
 use causeway_config::{ClusterId, HealthCheck, HostPattern};
 
 use crate::cell::{ClusterCell, EndpointCell};
-use crate::cluster::AppProtocol;
+use crate::cluster::{AppProtocol, BackendTls};
 use crate::pool::{PoolKey, Via};
 use crate::snapshot::Snapshot;
 use crate::time::Nanos;
@@ -35,6 +35,8 @@ pub struct Check {
     pub address: SocketAddr,
     /// What it speaks.
     pub protocol: AppProtocol,
+    /// How it is believed, where it speaks TLS and its cluster says something of it.
+    pub tls: Option<Arc<BackendTls>>,
     /// The host that it is asked for.
     pub host: Arc<str>,
     /// How it is asked.
@@ -65,7 +67,7 @@ pub fn checks(snapshot: &Snapshot) -> Checks {
                 HostPattern::Exact(name) => name.as_str().into(),
                 _ => format!("{}.{}.svc", key.service.name, key.service.namespace).into(),
             };
-            for (cluster, member) in snapshot.clusters.iter().zip(&pool.members) {
+            for ((cluster, member), tls) in snapshot.clusters.iter().zip(&pool.members).zip(&pool.spec.tls) {
                 for endpoint in member.endpoints.iter().filter(|e| e.ready && matches!(e.via, Via::Pod)) {
                     let who = Checkee {
                         pool: key.clone(),
@@ -76,6 +78,7 @@ pub fn checks(snapshot: &Snapshot) -> Checks {
                     let check = Check {
                         address: endpoint.address,
                         protocol: pool.spec.protocol,
+                        tls: tls.clone(),
                         host: Arc::clone(&host),
                         rules: Arc::clone(rules),
                         endpoint: Arc::clone(&endpoint.cell),

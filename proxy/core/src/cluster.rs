@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use causeway_config::{ClusterId, HostPattern, ObjectName, Scope};
+use causeway_config::{CaRef, ClusterId, HostPattern, ObjectName, Scope};
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostics::Diagnostic;
@@ -87,6 +87,31 @@ pub struct Service {
     /// `status.loadBalancer.ingress`: addresses, or names of load balancers.
     #[serde(default)]
     pub balancers: Vec<Arc<str>>,
+    /// How its backends are believed that speak TLS; `None` where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Arc<BackendTls>>,
+}
+
+/// How backends that speak TLS are believed: annotations `causeway.dev/backend-...` of their Service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendTls {
+    /// Who must have signed their certificates.
+    pub trust: Trust,
+    /// The name that these must be for, instead of the request's host.
+    pub hostname: Option<Arc<str>>,
+}
+
+/// Who vouches for a backend.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Trust {
+    /// The machine's authorities.
+    System,
+    /// Those of an object of the Service's cluster, and no others.
+    Ca(CaRef),
+    /// What is said cannot be understood. To take somebody else's word instead would be to guess.
+    Nobody,
 }
 
 /// A port of a Service.

@@ -6,7 +6,7 @@ use causeway_config::{ClusterId, ClusterState as State};
 use serde::Serialize;
 
 use crate::cell::{Attempt, Due, EndpointCell};
-use crate::cluster::{AppProtocol, Freshness};
+use crate::cluster::{AppProtocol, BackendTls, Freshness};
 use crate::geo::{Location, Rule};
 use crate::link::InstanceId;
 use crate::policy::Policy;
@@ -156,6 +156,8 @@ pub struct Candidate {
     pub target: Target,
     /// What the pool's pods speak.
     pub protocol: AppProtocol,
+    /// How this one is believed, where it speaks TLS and its cluster says something of it.
+    pub tls: Option<Arc<BackendTls>>,
     /// How it was come by.
     pub step: Step,
     /// Its tag, for session cookies.
@@ -276,6 +278,7 @@ impl Plan {
                 Via::Peer(instance, _) => Target::Peer(instance.clone()),
             },
             protocol: self.pool.spec.protocol,
+            tls: self.pool.spec.tls[cluster].clone(),
             step,
             tag: chosen.tag,
             endpoint: Arc::clone(&chosen.cell),

@@ -8,7 +8,7 @@ use causeway_config::ObjectName;
 use serde::{Deserialize, Serialize};
 
 use crate::cell::{ClusterCell, EndpointCell, RetryBudget};
-use crate::cluster::AppProtocol;
+use crate::cluster::{AppProtocol, BackendTls};
 use crate::diagnostics::Diagnostic;
 use crate::link::{Count, InstanceId, LinkCell, LinkState};
 use crate::share::Rows;
@@ -37,6 +37,8 @@ pub struct PoolSpec {
     pub protocol: AppProtocol,
     /// By cluster: the name that the port has there, or why the cluster takes no part.
     pub clusters: Box<[Result<Arc<str>, Absence>]>,
+    /// By cluster: how its backends are believed, where they speak TLS and something is said of it.
+    pub tls: Box<[Option<Arc<BackendTls>>]>,
 }
 
 /// Why a cluster takes no part in a pool.

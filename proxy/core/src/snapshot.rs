@@ -2,12 +2,13 @@
 //!
 //! One snapshot is published at a time. A request loads it once, makes a [`Plan`](crate::plan::Plan), and lets go.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use causeway_config::{ClusterId, ClusterState as State, Config, Coordinates, HostPattern, ObjectName};
+use causeway_config::{CaRef, ClusterId, ClusterState as State, Config, Coordinates, HostPattern, ObjectName, Reach};
 use serde::Serialize;
 
-use crate::cluster::{Endpoints, Freshness, Node, Objects, Service};
+use crate::cluster::{AppProtocol, Endpoints, Freshness, Node, Objects, Service, Trust};
 use crate::diagnostics::Diagnostic;
 use crate::distance::DistanceCell;
 use crate::peer::ClusterPeers;
@@ -124,6 +125,25 @@ impl Snapshot {
     pub fn nodes(&self, cluster: &ClusterId) -> impl Iterator<Item = &Node> {
         let position = self.clusters.iter().position(|info| info.id == *cluster);
         position.and_then(|position| self.objects.get(position)).into_iter().flat_map(|objects| objects.nodes.values())
+    }
+
+    /// The authorities of backends that this edge calls by itself, each with a Service that names it: those of clusters that are
+    /// reached through their edges are these edges' matter.
+    pub fn backend_authorities(&self) -> BTreeMap<(ClusterId, CaRef), ObjectName> {
+        let called = |cluster: usize| cluster == self.home || self.config.clusters[cluster].reach != Reach::Edge;
+        let mut found = BTreeMap::new();
+        for spec in self.pools.iter().map(|pool| &pool.spec).filter(|spec| spec.protocol == AppProtocol::Https) {
+            for (cluster, (tls, part)) in spec.tls.iter().zip(&spec.clusters).enumerate() {
+                if part.is_ok()
+                    && called(cluster)
+                    && let Some(Trust::Ca(ca)) = tls.as_ref().map(|tls| &tls.trust)
+                {
+                    let key = (self.clusters[cluster].id.clone(), ca.clone());
+                    found.entry(key).or_insert_with(|| spec.key.service.clone());
+                }
+            }
+        }
+        found
     }
 
     /// Whether both would decide everything alike, so that the newer need not be published.

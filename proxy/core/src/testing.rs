@@ -143,6 +143,7 @@ pub(crate) fn service() -> Service {
         external_name: false,
         scope: Scope::Fleet,
         balancers: Vec::new(),
+        tls: None,
     }
 }
 

@@ -13,6 +13,7 @@ use causeway_certs::{
 use causeway_config::{CertFile, ClusterId, ClusterState, Config, DefaultCertificate, HostPattern, ObjectName};
 use causeway_core::snapshot::SecretUse;
 use causeway_core::{Diagnostic, Severity, Snapshot};
+use causeway_discovery::translate::{Key, Kind};
 use causeway_discovery::{Secret, SecretsView};
 
 use crate::metrics::{self, CertificateSource};
@@ -111,7 +112,8 @@ impl Certificates {
         if self.built_of.as_ref().is_some_and(same) {
             return None;
         }
-        let present: HashSet<&ObjectName> = view.keys().map(|(_, name)| name).collect();
+        let secrets = view.keys().filter(|(_, key)| key.kind == Kind::Secret);
+        let present: HashSet<&ObjectName> = secrets.map(|(_, key)| &key.name).collect();
         self.arriving.0.retain(|name| !present.contains(name));
         if self.arriving() {
             return None;
@@ -121,10 +123,10 @@ impl Certificates {
         for file in &config.tls.files {
             offers.push(offer(file_source(file), offers.len(), (Allowed::Any, Vec::new()), self.file(file)));
         }
-        self.secrets.retain(|key, _| view.contains_key(key));
+        self.secrets.retain(|(cluster, name), _| find(view, cluster, name).is_some());
         let mut granted = Granted::default();
         for used in snapshot.secrets.iter() {
-            match view.get(&(used.cluster.clone(), used.secret.clone())) {
+            match find(view, &used.cluster, &used.secret) {
                 Some(secret) => {
                     let made = self.secret(&used.cluster, &used.secret, secret);
                     let usable = made.as_ref().is_ok_and(|made| made.validity().contains(now));
@@ -196,7 +198,7 @@ impl Certificates {
             DefaultCertificate::Files(file) => (file_source(file), self.file(file)),
             DefaultCertificate::Secret(name) => {
                 let asked = default_secrets(snapshot);
-                match asked.iter().find_map(|key| Some((&key.0, view.get(key)?))) {
+                match asked.iter().find_map(|(cluster, name)| Some((cluster, find(view, cluster, name)?))) {
                     Some((cluster, secret)) => (secret_source(cluster, name), self.secret(cluster, name, secret)),
                     None => (format!("Secret {name}"), Err(CertError::NoPair { reason: "no cluster has this Secret".into() })),
                 }
@@ -232,6 +234,10 @@ impl<'s> Granted<'s> {
         }
         rest.into_iter().cloned().collect()
     }
+}
+
+fn find<'v>(view: &'v SecretsView, cluster: &ClusterId, name: &ObjectName) -> Option<&'v Arc<Secret>> {
+    view.get(&(cluster.clone(), Key::secret(name.clone())))
 }
 
 /// The default certificate's Secret, in every cluster that it may be taken from: home first.

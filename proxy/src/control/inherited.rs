@@ -88,6 +88,8 @@ mod tests {
     use causeway_config::ObjectName;
     use causeway_discovery::{Secret, SecretKind};
 
+    use causeway_discovery::translate::Key;
+
     use super::*;
 
     fn at(seconds: u64) -> Nanos {
@@ -104,7 +106,7 @@ mod tests {
 
     #[test]
     fn it_counts_until_this_process_knows_better() {
-        let key = ("aws".parse().unwrap(), ObjectName::new("shop", "tls"));
+        let key = ("aws".parse().unwrap(), Key::secret(ObjectName::new("shop", "tls")));
         let secret = Arc::new(Secret::from_entries(SecretKind::Tls, [("tls.key".to_owned(), b"k".to_vec())]));
         let known =
             Update { clusters: vec![state(Freshness::Synced)], secrets: Arc::new(BTreeMap::from([(key.clone(), secret)])) };

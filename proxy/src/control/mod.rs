@@ -11,6 +11,7 @@
 //! One task does all of it, on a runtime of its own, so that there is one writer of everything published, and a busy data
 //! plane cannot keep a dark cluster from being noticed.
 
+mod authorities;
 mod certificates;
 mod fleet;
 mod follow;
@@ -29,10 +30,12 @@ use causeway_certs::{CertCell, CertError, TicketSecret};
 use causeway_config::{ClusterId, Config, ObjectName};
 use causeway_core::cluster::{ClusterState, Freshness};
 use causeway_core::{Believed, Diagnostic, Edge, Nanos, Snapshot, believed, compile, health, tick};
+use causeway_discovery::translate::{Key, Kind};
 use causeway_discovery::{Hub, Timing, Update, WantedSecrets};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
+use crate::authorities::AuthoritiesCell;
 use crate::geo_db::LocatorCell;
 use crate::handover::Cargo;
 use crate::metrics::{Metrics, Reload, ReloadResult};
@@ -40,6 +43,7 @@ use crate::peer::Peers;
 use crate::process_secret::ProcessSecret;
 use crate::readiness::Guard;
 use crate::shared::Clock;
+use authorities::{Named, Vouchers};
 use certificates::Certificates;
 use fleet::FleetFiles;
 use inherited::Inherited;
@@ -73,6 +77,7 @@ pub struct Control {
     /// When a cluster will have been silent for too long.
     believed_until: Option<Nanos>,
     certificates: Certificates,
+    vouchers: Vouchers,
     published: Published,
     locator: Arc<LocatorCell>,
     metrics: Arc<Metrics>,
@@ -142,6 +147,7 @@ impl Control {
             inherited: inherited.map(|cargo| Inherited::new(cargo, clock.now())),
             believed_until: None,
             certificates,
+            vouchers: Vouchers::default(),
             published: published.clone(),
             locator,
             metrics,
@@ -158,6 +164,11 @@ impl Control {
     /// What clusters told last, Secrets included: for a process that takes over from this one.
     pub fn known(&self) -> Arc<ArcSwapOption<Update>> {
         Arc::clone(&self.known)
+    }
+
+    /// Who vouches for backends: the cell that this publishes to.
+    pub fn authorities(&self) -> AuthoritiesCell {
+        self.vouchers.cell()
     }
 
     /// A handle that reads the configuration file again.
@@ -194,7 +205,8 @@ impl Control {
                     if self.links.as_ref().is_some_and(|links| links.late(now)) {
                         self.links = None;
                     }
-                    if moved || self.certificates.due(unix_now()) || self.believed_until.is_some_and(|until| until <= now) {
+                    let due = self.certificates.due(unix_now()) || self.vouchers.due(unix_now());
+                    if moved || due || self.believed_until.is_some_and(|until| until <= now) {
                         self.publish();
                     }
                 }
@@ -252,10 +264,12 @@ impl Control {
         self.believed_until = until;
         let known = self.fleet.peers();
         let (snapshot, mut diagnostics) = compile(&self.config, &self.edge, &states, &known, &before);
-        let asked = self.want(&snapshot);
+        let vouchers = authorities::named(&snapshot);
+        let asked = self.want(&snapshot, &vouchers);
         if !asked.is_empty() {
             self.certificates.asked(asked, unix_now());
         }
+        self.vouchers.rebuild(vouchers, &update.secrets, unix_now());
         let problems = self.certificates.rebuild(&self.config, &snapshot, &update.secrets, unix_now());
         match problems {
             Some(true) => self.metrics.reload(Reload::Certificates, ReloadResult::Ok),
@@ -263,6 +277,7 @@ impl Control {
             None => {}
         }
         diagnostics.extend(self.certificates.diagnostics().iter().cloned());
+        diagnostics.extend(self.vouchers.diagnostics().iter().cloned());
         diagnostics.extend(self.fleet.diagnostics(&self.config));
         let changed = snapshot.generation != before.generation;
         if changed {
@@ -291,16 +306,20 @@ impl Control {
         Some(filled)
     }
 
-    /// Tells the sources which Secrets are needed, each in its own cluster; returns the names that were not before.
-    fn want(&self, snapshot: &Snapshot) -> BTreeSet<ObjectName> {
-        let mut wanted: BTreeSet<_> = snapshot.secrets.iter().map(|s| (s.cluster.clone(), s.secret.clone())).collect();
-        wanted.extend(certificates::default_secrets(snapshot));
+    /// Tells the sources which Secrets and `ConfigMap`s are needed, each in its own cluster; returns the names of certificates
+    /// that were not before.
+    fn want(&self, snapshot: &Snapshot, vouchers: &Named) -> BTreeSet<ObjectName> {
+        let of_certificates = snapshot.secrets.iter().map(|s| (s.cluster.clone(), s.secret.clone()));
+        let of_certificates: BTreeSet<_> = of_certificates.chain(certificates::default_secrets(snapshot)).collect();
+        let keys = of_certificates.iter().map(|(cluster, name)| (cluster.clone(), Key::secret(name.clone())));
+        let wanted: BTreeSet<_> = keys.chain(vouchers.keys().map(|(cluster, ca)| (cluster.clone(), Key::from(ca)))).collect();
         let mut asked = BTreeSet::new();
         self.wanted.send_if_modified(|current| {
             let changed = **current != wanted;
             if changed {
-                let before: BTreeSet<&ObjectName> = current.iter().map(|(_, name)| name).collect();
-                asked = wanted.iter().map(|(_, name)| name).filter(|name| !before.contains(name)).cloned().collect();
+                let secrets = current.iter().filter(|(_, key)| key.kind == Kind::Secret);
+                let before: BTreeSet<&ObjectName> = secrets.map(|(_, key)| &key.name).collect();
+                asked = of_certificates.iter().map(|(_, name)| name).filter(|name| !before.contains(name)).cloned().collect();
                 *current = Arc::new(wanted);
             }
             changed

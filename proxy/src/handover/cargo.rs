@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use causeway_config::{ClusterId, ObjectName};
 use causeway_core::cluster::{ClusterState, Endpoints, Freshness, Objects};
 use causeway_core::{Learned, Nanos};
+use causeway_discovery::translate::{Key, Kind};
 use causeway_discovery::{Secret, SecretKind, SecretsView, Update};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -67,9 +68,9 @@ impl Cargo {
             let (objects, endpoints) = (Arc::clone(&state.objects), Arc::clone(&state.endpoints));
             Some(Cluster { id: state.cluster.clone(), silent_ms: silent.as_millis() as u64, objects, endpoints })
         };
-        let secret = |((cluster, name), secret): (&(ClusterId, ObjectName), &Arc<Secret>)| WireSecret {
+        let secret = |((cluster, key), secret): (&(ClusterId, Key), &Arc<Secret>)| WireSecret {
             cluster: cluster.clone(),
-            name: name.clone(),
+            name: key.name.clone(),
             kind: secret.kind.to_string(),
             entries: secret.entries().map(|(name, bytes)| (name.to_owned(), STANDARD.encode(bytes.expose()).into())).collect(),
         };
@@ -97,8 +98,10 @@ impl Cargo {
         let secret = |wire: &WireSecret| {
             let entry =
                 |(name, text): (&String, &Zeroizing<String>)| Some((name.clone(), STANDARD.decode(text.as_bytes()).ok()?));
-            let secret = Secret::from_entries(SecretKind::from(&*wire.kind), wire.entries.iter().filter_map(entry));
-            ((wire.cluster.clone(), wire.name.clone()), Arc::new(secret))
+            let kind = SecretKind::from(&*wire.kind);
+            let object = if kind == SecretKind::ConfigMap { Kind::ConfigMap } else { Kind::Secret };
+            let secret = Secret::from_entries(kind, wire.entries.iter().filter_map(entry));
+            ((wire.cluster.clone(), Key { kind: object, name: wire.name.clone() }), Arc::new(secret))
         };
         Arc::new(self.secrets.iter().map(secret).collect())
     }
@@ -121,9 +124,11 @@ mod tests {
     #[test]
     fn what_is_packed_here_is_unpacked_there_and_shows_no_key() {
         let now = Nanos(90_000_000_000);
-        let key = ("aws".parse().unwrap(), ObjectName::new("shop", "web-tls"));
+        let key = ("aws".parse().unwrap(), Key::secret(ObjectName::new("shop", "web-tls")));
+        let map = ("aws".parse().unwrap(), Key { kind: Kind::ConfigMap, ..key.1.clone() });
         let entries = [("tls.crt".to_owned(), b"CHAIN".to_vec()), ("tls.key".to_owned(), b"MATERIAL".to_vec())];
         let secret = Arc::new(Secret::from_entries(SecretKind::Tls, entries));
+        let roots = Arc::new(Secret::from_entries(SecretKind::ConfigMap, [("ca.crt".to_owned(), b"ROOTS".to_vec())]));
         let synced = ClusterState { freshness: Freshness::Synced, ..ClusterState::syncing("aws".parse().unwrap()) };
         let stale = ClusterState {
             freshness: Freshness::Stale(Nanos(60_000_000_000)),
@@ -132,7 +137,7 @@ mod tests {
         let unknown = ClusterState::syncing("google".parse().unwrap());
         let known = Update {
             clusters: vec![synced, stale, unknown],
-            secrets: Arc::new(BTreeMap::from([(key.clone(), Arc::clone(&secret))])),
+            secrets: Arc::new(BTreeMap::from([(key.clone(), Arc::clone(&secret)), (map.clone(), Arc::clone(&roots))])),
         };
         let own = ProcessSecret::draw().unwrap();
         let cargo = Cargo { secret: Some(own.clone()), ..Cargo::pack(&known, Learned::default(), now) };
@@ -140,7 +145,7 @@ mod tests {
         assert!(!shown.contains("MATERIAL") && !shown.contains(std::str::from_utf8(own.expose()).unwrap()));
         let cargo: Cargo = serde_json::from_slice(&serde_json::to_vec(&cargo).unwrap()).unwrap();
         assert_eq!(cargo.secret, Some(own));
-        assert_eq!(cargo.secrets()[&key], secret);
+        assert_eq!((&cargo.secrets()[&key], &cargo.secrets()[&map]), (&secret, &roots));
         let states = cargo.states(Nanos(1_000_000_000_000));
         let freshness: Vec<_> = states.iter().map(|state| (state.cluster.as_str(), state.freshness)).collect();
         let expected = [("aws", 1_000_000_000_000), ("azure", 970_000_000_000)].map(|(id, at)| (id, Freshness::Stale(Nanos(at))));

@@ -227,7 +227,7 @@ mod tests {
         let service = |balancers: &[&str]| {
             let port = ServicePort { name: "peer".into(), port: 9444, protocol: AppProtocol::default() };
             let balancers = balancers.iter().map(|balancer| Arc::from(*balancer)).collect();
-            Arc::new(Service { ports: vec![port], external_name: false, scope: Scope::Fleet, balancers })
+            Arc::new(Service { ports: vec![port], external_name: false, scope: Scope::Fleet, balancers, tls: None })
         };
         let name = "causeway/peer".parse().unwrap();
         let mut finder = Finder::default();

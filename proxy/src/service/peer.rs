@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_core::cluster::AppProtocol;
+use causeway_config::ClusterId;
+use causeway_core::cluster::{AppProtocol, BackendTls, Trust};
 use pingora::connectors::L4Connect;
 use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
 
 use super::dial::Dialers;
+use crate::authorities::{Authorities, BackendCa};
 
 /// How long a connection to a backend is kept for the next request. Backends close idle ones too, most after 60 s or more
 /// (nginx 75 s, Go 120 s); whoever closes first must not be the one that a request is on its way to.
@@ -28,20 +31,51 @@ pub(crate) enum Carriage {
     Upgrade,
 }
 
-/// The peer for one try. `host` is the request's, in normal form; a backend that speaks TLS is asked for it, and must prove
-/// it by a certificate that the system's authorities vouch for.
+/// What a backend that speaks TLS has to prove.
+#[derive(Clone, Copy)]
+pub(crate) struct Proof<'a> {
+    /// The name that it is asked for, and that its certificate must be for.
+    name: &'a str,
+    /// Who must vouch for it; `None`: the system's authorities.
+    ca: Option<&'a BackendCa>,
+}
+
+impl<'a> Proof<'a> {
+    /// What a backend of `cluster` has to prove that is asked for `host`. An error where it cannot prove it to anybody: then it is
+    /// not called.
+    pub(crate) fn of(
+        known: &'a Authorities,
+        cluster: &ClusterId,
+        tls: Option<&'a BackendTls>,
+        host: &'a str,
+    ) -> pingora::Result<Self> {
+        let name = tls.and_then(|tls| tls.hostname.as_deref()).unwrap_or(host);
+        let ca = match tls.map(|tls| &tls.trust) {
+            None | Some(Trust::System) => return Ok(Self { name, ca: None }),
+            Some(Trust::Ca(ca)) => known.backends.get(&(cluster.clone(), ca.clone())),
+            Some(Trust::Nobody) => None,
+        };
+        match ca {
+            Some(ca) => Ok(Self { name, ca: Some(ca) }),
+            None => Error::e_explain(ErrorType::ConnectError, "the authorities of the backend cannot be had"),
+        }
+    }
+}
+
+/// The peer for one try.
 pub(crate) fn peer(
     address: SocketAddr,
     protocol: AppProtocol,
-    host: &str,
+    proof: Proof<'_>,
     carriage: Carriage,
     connect: Duration,
     dialers: &Dialers,
 ) -> HttpPeer {
     let tls = protocol == AppProtocol::Https;
     let h2 = protocol == AppProtocol::H2c && carriage != Carriage::Upgrade;
-    // The engine verifies nothing when the name is empty; a request without a host never comes this far.
-    let name = if tls { host.to_owned() } else { String::new() };
+    // The engine verifies nothing when the name is empty; a request without a host never comes this far, and an annotation holds
+    // a host name.
+    let name = if tls { proof.name.to_owned() } else { String::new() };
     let mut peer = HttpPeer::new(address, tls, name);
     // Part of the pool's key, which holds neither protocol nor authorities: a connection made for one is never used for another.
     peer.group_key = match protocol {
@@ -56,6 +90,10 @@ pub(crate) fn peer(
         peer.group_key += 8;
     }
     let options = &mut peer.options;
+    if tls && let Some(BackendCa { ca, group }) = proof.ca {
+        peer.group_key ^= group;
+        options.ca = Some(Arc::clone(ca));
+    }
     options.connection_timeout = Some(connect);
     // The dialer knows of no limit but this one. A handshake takes up to two round trips more than a connection, and processor
     // time on the other side.
@@ -73,8 +111,8 @@ pub(crate) fn peer(
 }
 
 /// The peer for a health check: connected to as for a request, and never kept.
-pub(crate) fn check_peer(address: SocketAddr, protocol: AppProtocol, host: &str, patience: Duration) -> HttpPeer {
-    let mut peer = peer(address, protocol, host, Carriage::Exchange, patience, &Dialers::default());
+pub(crate) fn check_peer(address: SocketAddr, protocol: AppProtocol, proof: Proof<'_>, patience: Duration) -> HttpPeer {
+    let mut peer = peer(address, protocol, proof, Carriage::Exchange, patience, &Dialers::default());
     peer.group_key += 16;
     peer.options.max_h2_streams = 1;
     peer
@@ -89,30 +127,53 @@ mod tests {
 
     use super::*;
 
+    const ADDRESS: &str = "10.0.0.1:8080";
+
+    fn to(protocol: AppProtocol, proof: Proof<'_>, carriage: Carriage) -> HttpPeer {
+        peer(ADDRESS.parse().unwrap(), protocol, proof, carriage, Duration::from_secs(1), &Dialers::default())
+    }
+
+    fn under(name: &str) -> Proof<'_> {
+        Proof { name, ca: None }
+    }
+
+    fn authorities(name: &str) -> BackendCa {
+        let pem = causeway_certs::self_signed(&[name], 1_700_000_000).unwrap().cert;
+        BackendCa::from(&causeway_certs::Authorities::from_pem(&pem).unwrap())
+    }
+
     #[test]
     fn a_pooled_connection_is_used_for_what_it_was_made_for() {
-        let to = |protocol, host, carriage| {
-            let dialer = Dialers::default();
-            peer("10.0.0.1:8080".parse().unwrap(), protocol, host, carriage, Duration::from_secs(1), &dialer).reuse_hash()
-        };
+        let (one, other) = (authorities("one.example"), authorities("other.example"));
+        let by = |ca| Proof { name: "a.example.com", ca: Some(ca) };
         let keys = [
-            to(AppProtocol::Http, "a.example.com", Carriage::Exchange),
-            to(AppProtocol::H2c, "a.example.com", Carriage::Exchange),
-            to(AppProtocol::H2c, "a.example.com", Carriage::Upgrade),
-            to(AppProtocol::Https, "a.example.com", Carriage::Exchange),
-            to(AppProtocol::Https, "b.example.com", Carriage::Exchange),
-        ];
+            to(AppProtocol::Http, under("a.example.com"), Carriage::Exchange),
+            to(AppProtocol::H2c, under("a.example.com"), Carriage::Exchange),
+            to(AppProtocol::H2c, under("a.example.com"), Carriage::Upgrade),
+            to(AppProtocol::Https, under("a.example.com"), Carriage::Exchange),
+            to(AppProtocol::Https, under("b.example.com"), Carriage::Exchange),
+            to(AppProtocol::Https, by(&one), Carriage::Exchange),
+            to(AppProtocol::Https, by(&one), Carriage::Upgrade),
+            to(AppProtocol::Https, by(&other), Carriage::Exchange),
+        ]
+        .map(|peer| peer.reuse_hash());
         assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
-        let shared = |host| to(AppProtocol::Http, host, Carriage::Exchange);
+        let shared = |host| to(AppProtocol::Http, under(host), Carriage::Exchange).reuse_hash();
         assert_eq!(shared("a.example.com"), shared("b.example.com"), "plain ones are shared by all hosts");
     }
 
     #[test]
     fn a_backend_that_speaks_tls_is_verified_under_the_requests_name() {
-        let dialer = Dialers::default();
-        let address = "10.0.0.1:443".parse().unwrap();
-        let peer = peer(address, AppProtocol::Https, "a.example.com", Carriage::Exchange, Duration::from_secs(1), &dialer);
+        let peer = to(AppProtocol::Https, under("a.example.com"), Carriage::Exchange);
         assert_eq!(peer.sni(), "a.example.com");
+        assert!(peer.verify_cert() && peer.verify_hostname() && peer.get_ca().is_none());
+    }
+
+    #[test]
+    fn where_authorities_are_named_no_others_vouch() {
+        let one = authorities("one.example");
+        let peer = to(AppProtocol::Https, Proof { name: "a.example.com", ca: Some(&one) }, Carriage::Exchange);
         assert!(peer.verify_cert() && peer.verify_hostname());
+        assert_eq!(peer.get_ca().map(|ca| ca.len()), Some(1));
     }
 }

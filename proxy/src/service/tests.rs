@@ -24,6 +24,7 @@ fn proxy() -> Proxy {
     let shared = Shared {
         snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::empty(Arc::new(config)))),
         certificates,
+        authorities: Arc::default(),
         sessions: Sessions::load(None, &ProcessSecret::draw().unwrap()).unwrap(),
         locate: Box::new(|_| None),
         metrics: Arc::new(Metrics::new(&"aws".parse().unwrap(), SystemTime::now())),

@@ -41,7 +41,7 @@ impl Fleet {
         let config = causeway_config::parse(FLEET.as_bytes(), Path::new("fleet.yaml")).expect("it is right").config;
         let mut objects = Objects::default();
         let port = ServicePort { name: "web".into(), port: 80, protocol: AppProtocol::Http };
-        let web = Service { ports: vec![port], external_name: false, scope: Scope::Fleet, balancers: Vec::new() };
+        let web = Service { ports: vec![port], external_name: false, scope: Scope::Fleet, balancers: Vec::new(), tls: None };
         objects.services.insert(service(), Arc::new(web));
         let rule = IngressRule {
             host: HOST.parse().expect("a host"),

@@ -82,7 +82,7 @@ fn a_list_that_has_everything_ends_the_doubt() {
 #[test]
 fn a_watch_is_not_overruled_by_a_late_answer() {
     let mut follower = follower(Kind::Secret);
-    let name = secret("c").key.name;
+    let name = secret("c").key;
     follower.want(BTreeSet::from([name.clone()]));
     follower.take(news(Kind::Secret, What::Listed(Vec::new(), Vec::new())), Nanos(1));
     assert!(follower.unwatched().contains(&name));

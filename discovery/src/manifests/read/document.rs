@@ -43,7 +43,6 @@ const GROUPS: [(&str, &[&str]); 3] = [
         &[
             "Binding",
             "ComponentStatus",
-            "ConfigMap",
             "Endpoints",
             "Event",
             "LimitRange",
@@ -267,6 +266,7 @@ fn translate_map(
         Kind::Namespace => translate::namespace(cluster, typed(map)?),
         Kind::Secret => translate::secret(cluster, typed(map)?),
         Kind::Node => translate::node(cluster, typed(map)?),
+        Kind::ConfigMap => translate::config_map(cluster, typed(map)?),
     })
 }
 

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use causeway_config::HostPolicy;
+use causeway_config::{CaRef, ClusterId, HostPolicy, ObjectName};
 
+use crate::cluster::{AppProtocol, BackendTls, Trust};
 use crate::link::{Count, LinkCell};
 use crate::peer::Counts;
 use crate::plan::{Refusal, Target, plan_at_home};
@@ -125,6 +126,27 @@ fn without_certificates_there_are_no_edges_and_it_is_said() {
         "{:?}",
         world.diagnostics
     );
+}
+
+#[test]
+fn authorities_of_backends_are_needed_where_this_edge_calls_them_itself() {
+    let mut world = world().shop([1, 1, 1]);
+    for cluster in [AWS, AZURE, GOOGLE] {
+        let mut service = service();
+        service.ports[0].protocol = AppProtocol::Https;
+        let trust = Trust::Ca(CaRef::Secret(name("shop/ca")));
+        service.tls = Some(Arc::new(BackendTls { trust, hostname: None }));
+        world.service(cluster, "shop/web", service);
+    }
+    let needed = |world: &World| {
+        let of = |((cluster, ca), service): (&(ClusterId, CaRef), &ObjectName)| format!("{cluster} {ca} {service}");
+        world.snapshot.backend_authorities().iter().map(of).collect::<Vec<_>>()
+    };
+    let all = ["aws", "azure", "google"].map(|cluster| format!("{cluster} Secret shop/ca shop/web"));
+    assert_eq!(needed(world.compile()), all);
+    assert_eq!(needed(world.through_edges([1, 1]).compile()), all[..1]);
+    let candidate = world.plan("www.example.com", "/", None, 0).next(world.now).unwrap();
+    assert!(candidate.tls.is_some());
 }
 
 // The receiving side

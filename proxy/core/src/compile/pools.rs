@@ -154,7 +154,8 @@ impl<'f, 'a> Specs<'f, 'a> {
             })
             .collect();
         self.diagnostics.extend(drifts);
-        PoolSpec { key: key.clone(), protocol, clusters }
+        let tls = |service: &Result<&'a Service, Absence>| service.ok().filter(|_| protocol == AppProtocol::Https)?.tls.clone();
+        PoolSpec { key: key.clone(), protocol, clusters, tls: services.iter().map(tls).collect() }
     }
 }
 

@@ -146,7 +146,13 @@ fn an_external_name_is_refused() {
     world.service(
         AWS,
         "shop/out",
-        crate::cluster::Service { external_name: true, ports: service().ports, scope: Scope::Fleet, balancers: Vec::new() },
+        crate::cluster::Service {
+            external_name: true,
+            ports: service().ports,
+            scope: Scope::Fleet,
+            balancers: Vec::new(),
+            tls: None,
+        },
     );
     world.ingress(AWS, "shop/out", ingress(&[("out.example.com", "/", "out")])).compile();
     assert!(world.says("ExternalName"));

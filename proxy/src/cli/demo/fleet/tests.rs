@@ -82,7 +82,7 @@ fn the_secrets_hold_pairs_that_fit_their_types() {
     let (state, secrets) = causeway_discovery::load(&"azure".parse().unwrap(), &folder.path().join("azure"));
     assert!(state.diagnostics.is_empty(), "{:?}", state.diagnostics);
     for (name, made) in [("devfest/devfest-tls", &certificates.devfest), ("bank/bank-tls", &certificates.bank)] {
-        let (_, secret) = secrets.iter().find(|(n, _)| n.to_string() == name).unwrap();
+        let (_, secret) = secrets.iter().find(|(key, _)| key.name.to_string() == name).unwrap();
         let pair = secret.certificate_pair().unwrap();
         assert_eq!((pair.certificate.expose(), pair.key.expose()), (&made.cert[..], &made.key[..]), "{name}");
     }
