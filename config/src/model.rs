@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::geography::{Continent, Coordinates, Country, Subdivision};
-use crate::ids::{ClusterId, HostPattern, ObjectName, Owner};
+use crate::ids::{CaRef, ClusterId, HostPattern, ObjectName, Owner};
 use crate::limits::{Concurrency, Limits, RateLimit};
 use crate::revoked::CertificateId;
 
@@ -337,10 +337,20 @@ pub struct SessionPersistence {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientCertificates {
-    /// The trusted authorities, PEM.
-    pub ca: PathBuf,
+    /// The trusted authorities.
+    pub ca: ClientCa,
     /// Whether clients without a certificate come in too.
     pub optional: bool,
+}
+
+/// Where the authorities of clients are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ClientCa {
+    /// A PEM file.
+    File(PathBuf),
+    /// An object of the home cluster.
+    Object(CaRef),
 }
 
 /// Where TLS of a fenced host may end.

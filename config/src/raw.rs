@@ -407,10 +407,13 @@ pub struct RawTls {
 /// Mutual TLS with clients.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("required" = ["ca"]))]
 pub struct RawClientCertificates {
-    /// The trusted authorities, PEM.
+    /// A file of the trusted authorities, PEM. Or `secret`, or `configMap`.
     pub ca: At<String>,
+    /// `namespace/name` of a Secret of the home cluster whose entry `ca.crt` holds them.
+    pub secret: At<String>,
+    /// The same in a `ConfigMap`.
+    pub config_map: At<String>,
     /// `required`, or `optional`: clients without a certificate come in too. Default: `required`.
     pub mode: At<RawClientCertificateMode>,
 }

@@ -9,6 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use causeway_certs::{CertError, ClientAuthorities};
 use causeway_config::{CaRef, ClusterId};
 use pingora::protocols::tls::CaType;
 use pingora::utils::tls::{WrappedX509, parse_x509};
@@ -21,6 +22,25 @@ pub type AuthoritiesCell = Arc<ArcSwap<Authorities>>;
 pub struct Authorities {
     /// Of backends, by the cluster that both are in.
     pub backends: BTreeMap<(ClusterId, CaRef), BackendCa>,
+    /// Of clients: objects of the home cluster.
+    pub clients: BTreeMap<CaRef, ClientCas>,
+}
+
+/// Authorities of clients, as handshakes take them.
+#[derive(Clone)]
+pub struct ClientCas {
+    /// Where clients must show a certificate.
+    pub required: ClientAuthorities,
+    /// Where they may.
+    pub optional: ClientAuthorities,
+}
+
+impl ClientCas {
+    /// From PEM text.
+    pub fn from_pem(text: &[u8]) -> Result<Self, CertError> {
+        let of = |optional| ClientAuthorities::from_pem(text, optional);
+        Ok(Self { required: of(false)?, optional: of(true)? })
+    }
 }
 
 /// Authorities of backends.

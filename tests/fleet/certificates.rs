@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use causeway_certs::{PemPair, self_signed};
-use causeway_tests::Client;
 use causeway_tests::fleet::{Fleet, ingress, service, until};
+use causeway_tests::{Authority, Client};
 
 use super::{WWW, shop};
 
@@ -172,4 +172,24 @@ async fn authorities_of_backends_are_followed_and_their_absence_is_told() {
     until("the backend to be believed again", async || status().await == 200).await;
     let said = fleet.admin("/diagnostics").await;
     assert!(!said.contains("backend-ca"), "{said}");
+}
+
+/// Only the home cluster says who may come in, whatever other clusters have under that name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn authorities_of_clients_are_the_home_clusters() {
+    let authority = Authority::new();
+    let (cert, key) = authority.client("alice");
+    let authorities = secret("Opaque", &[("ca.crt", authority.pem.as_bytes())]);
+    let more = "hosts: {www.example.com: {clientCertificates: {secret: shop/cert}}}\n";
+    let (fleet, _origins) = shop(more, vec![("azure/ca.yaml", authorities.clone())]).await;
+    let comes_in = async || match Client::with_certificate(fleet.https(), WWW, &cert, &key).await {
+        Err(_) => false,
+        Ok(mut client) => client.try_request(&format!("GET / HTTP/1.1\r\nHost: {WWW}\r\n\r\n")).await.is_ok(),
+    };
+    fleet.until_admin_says("/diagnostics", "hosts.www.example.com.clientCertificates").await;
+    assert!(!comes_in().await);
+    fleet.write("aws/ca.yaml", authorities);
+    until("the client to come in", async || comes_in().await).await;
+    fleet.remove("aws/ca.yaml");
+    until("nobody to come in", async || !comes_in().await).await;
 }

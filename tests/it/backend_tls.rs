@@ -36,7 +36,7 @@ fn edge(backend: &Edge, trust: Trust, hostname: Option<&str>) -> Edge {
 fn publish(edge: &Edge, pem: Option<&[u8]>) {
     let of = |pem: &[u8]| BackendCa::from(&causeway_certs::Authorities::from_pem(pem).unwrap());
     let backends: BTreeMap<_, _> = pem.map(|pem| (("aws".parse().unwrap(), ca()), of(pem))).into_iter().collect();
-    edge.authorities.store(Arc::new(Authorities { backends }));
+    edge.authorities.store(Arc::new(Authorities { backends, ..Authorities::default() }));
 }
 
 async fn status(edge: &Edge) -> u16 {

@@ -1,43 +1,21 @@
 //! Mutual TLS with clients: who comes in, and what backends are told of them.
 
-use causeway_config::{ClientCertificates, HostPolicy};
-use causeway_tests::{Client, Edge, Origin, World};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use causeway::authorities::{Authorities, ClientCas};
+use causeway_config::{CaRef, ClientCa, ClientCertificates, HostPolicy, ObjectName};
+use causeway_tests::{Authority, Client, Edge, Origin, World};
 
 const WWW: &str = "www.example.com";
 const PARTNERS: &str = "partners.example.com";
-
-struct Authority {
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "an authority");
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { pem, issuer: Issuer::new(params, key) }
-    }
-
-    /// A client's certificate and key.
-    fn client(&self, name: &str) -> (String, String) {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-}
 
 /// A host for partners beside one for everybody.
 fn setup(origin: &Origin, authority: &Authority, optional: bool) -> (tempfile::TempDir, Edge) {
     let folder = tempfile::tempdir().unwrap();
     let ca = folder.path().join("ca.crt");
     std::fs::write(&ca, &authority.pem).unwrap();
-    let policy = HostPolicy { client_certificates: Some(ClientCertificates { ca, optional }), ..HostPolicy::default() };
+    let policy = HostPolicy {
+        client_certificates: Some(ClientCertificates { ca: ClientCa::File(ca), optional }),
+        ..HostPolicy::default()
+    };
     let world = World::new()
         .serve(WWW, &[origin.address])
         .serve(PARTNERS, &[origin.address])
@@ -108,5 +86,39 @@ async fn authorities_that_cannot_be_read_let_nobody_in() {
     std::fs::remove_file(folder.path().join("ca.crt")).unwrap();
     let (cert, key) = authority.client("alice");
     assert!(Client::with_certificate(edge.https, PARTNERS, &cert, &key).await.is_err());
+    assert_eq!(Client::h1(edge.https, WWW).await.get(WWW, "/").await.status(), 200);
+}
+
+#[tokio::test]
+async fn authorities_of_an_object_are_those_of_the_moment_and_without_them_nobody_comes_in() {
+    let (origin, ours, theirs) = (Origin::named("hello").await, Authority::new(), Authority::new());
+    let object = CaRef::ConfigMap(ObjectName::new("pki", "partners"));
+    let settings = ClientCertificates { ca: ClientCa::Object(object.clone()), optional: false };
+    let policy = HostPolicy { client_certificates: Some(settings), ..HostPolicy::default() };
+    let world = World::new()
+        .serve(WWW, &[origin.address])
+        .serve(PARTNERS, &[origin.address])
+        .with(|config| drop(config.hosts.insert(PARTNERS.parse().unwrap(), policy)));
+    let edge = Edge::start(&world, &[&[WWW, PARTNERS]]);
+    let (cert, key) = ours.client("alice");
+    let comes_in = async || match Client::with_certificate(edge.https, PARTNERS, &cert, &key).await {
+        Err(_) => false,
+        Ok(mut client) => {
+            client.send(format!("GET / HTTP/1.1\r\nHost: {PARTNERS}\r\nConnection: close\r\n\r\n")).await;
+            client.read_to_end().await.starts_with(b"HTTP/1.1 200 ")
+        }
+    };
+    let publish = |authority: Option<&Authority>| {
+        let of = |authority: &Authority| ClientCas::from_pem(authority.pem.as_bytes()).unwrap();
+        let clients = authority.map(|authority| (object.clone(), of(authority))).into_iter().collect();
+        edge.authorities.store(std::sync::Arc::new(Authorities { clients, ..Authorities::default() }));
+    };
+    assert!(!comes_in().await, "it is not there yet");
+    publish(Some(&ours));
+    assert!(comes_in().await);
+    publish(Some(&theirs));
+    assert!(!comes_in().await, "it holds others now");
+    publish(None);
+    assert!(!comes_in().await, "it is gone");
     assert_eq!(Client::h1(edge.https, WWW).await.get(WWW, "/").await.status(), 200);
 }

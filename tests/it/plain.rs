@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use causeway_config::{HostPolicy, Limits, Plain, PlainMode, ProxyProtocol, ProxyProtocolMode, TlsVersion};
+use causeway_config::{
+    ClientCa, ClientCertificates, HostPolicy, Limits, Plain, PlainMode, ProxyProtocol, ProxyProtocolMode, TlsVersion,
+};
 use causeway_tests::raw_h2::{self, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS};
 use causeway_tests::{Answer, Edge, Origin, World, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -118,7 +120,7 @@ async fn hosts_that_need_tls_are_sent_to_it() {
         HostPolicy { allow: Some(vec!["aws".parse().unwrap()]), ..HostPolicy::default() },
         HostPolicy { min_tls: Some(TlsVersion::V1_3), ..HostPolicy::default() },
         HostPolicy {
-            client_certificates: Some(causeway_config::ClientCertificates { ca: "ca.crt".into(), optional: true }),
+            client_certificates: Some(ClientCertificates { ca: ClientCa::File("ca.crt".into()), optional: true }),
             ..HostPolicy::default()
         },
     ];

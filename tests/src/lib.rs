@@ -3,6 +3,7 @@
 //! Everything listens on ports that the kernel chooses, and nothing sleeps: an origin says what reached it, a client what
 //! came back.
 
+pub mod authority;
 pub mod backend;
 pub mod by_hand;
 pub mod client;
@@ -17,6 +18,7 @@ pub mod traffic;
 pub mod wan;
 pub mod world;
 
+pub use authority::Authority;
 pub use by_hand::{ByHand, Calls};
 pub use client::Client;
 pub use edge::Edge;

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Kubeconfig, PlainMode, Source};
+use crate::ids::{CaRef, ObjectName};
+use crate::model::{ClientCa, Kubeconfig, PlainMode, Source};
 
 fn ok(text: &str) -> Parsed {
     parse(text.as_bytes(), Path::new("dir/causeway.yaml")).unwrap_or_else(|errors| panic!("{errors}"))
@@ -128,6 +129,25 @@ fn a_plain_listener_redirects_and_speaks_http2_only_where_it_serves() {
     let fault = only_fault(b"clusters: {a: {}}\nlisten: {http: {h2c: true}}");
     assert_eq!((fault.kind, fault.path.as_str()), (FaultKind::Conflict, "listen.http.h2c"));
     assert!(fault.remedy.contains("mode: proxy"), "{fault:?}");
+}
+
+#[test]
+fn authorities_of_clients_stand_in_one_place() {
+    let read = |text: &str| ok(&format!("clusters: {{a: {{}}}}\nhosts: {{x.example: {{clientCertificates: {text}}}}}")).config;
+    let ca = |text: &str| read(text).hosts.into_values().next().unwrap().client_certificates.unwrap().ca;
+    assert_eq!(ca("{ca: p.crt}"), ClientCa::File("dir/p.crt".into()));
+    assert_eq!(ca("{secret: pki/partners}"), ClientCa::Object(CaRef::Secret(ObjectName::new("pki", "partners"))));
+    assert_eq!(ca("{configMap: pki/partners}"), ClientCa::Object(CaRef::ConfigMap(ObjectName::new("pki", "partners"))));
+    for (text, kind, path) in [
+        ("{}", FaultKind::MissingField, ""),
+        ("{ca: p.crt, secret: a/b}", FaultKind::Conflict, ""),
+        ("{secret: a/b, configMap: a/b}", FaultKind::Conflict, ""),
+        ("{secret: partners}", FaultKind::BadValue, ".secret"),
+    ] {
+        let text = format!("clusters: {{a: {{}}}}\nhosts: {{x.example: {{clientCertificates: {text}}}}}");
+        let fault = only_fault(text.as_bytes());
+        assert_eq!((fault.kind, &*fault.path), (kind, &*format!("hosts.\"x.example\".clientCertificates{path}")), "{text}");
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::Check;
 use super::values::{self, positive_duration};
 use crate::error::FaultKind;
-use crate::ids::ObjectName;
-use crate::model::{CertFile, ClientCertificates, DefaultCertificate, Tls, TlsVersion, Upstream};
+use crate::ids::{CaRef, ObjectName};
+use crate::model::{CertFile, ClientCa, ClientCertificates, DefaultCertificate, Tls, TlsVersion, Upstream};
 use crate::raw::{
     At, RawCertFile, RawClientCertificateMode, RawClientCertificates, RawDefaultCertificate, RawDuration, RawRequestTimeout,
     RawResponseTimeout, RawTls, RawTlsVersion, RawUpstream,
@@ -32,9 +32,22 @@ impl Check<'_> {
 
     pub(super) fn client_certificates(&self, raw: &At<RawClientCertificates>) -> Option<ClientCertificates> {
         let (at, raw) = raw.given()?;
-        self.need(at, "ca", &raw.ca, "name a PEM file with the authorities whose certificates are trusted");
+        let given = [&raw.ca, &raw.secret, &raw.config_map].into_iter().filter(|field| field.is_given()).count();
+        if given != 1 {
+            let found = if given == 0 { "no authorities are named" } else { "authorities are named in more than one place" };
+            let remedy = "write one of `ca: FILE`, `secret: NAMESPACE/NAME` and `configMap: NAMESPACE/NAME`";
+            self.report.fault(at, if given == 0 { FaultKind::MissingField } else { FaultKind::Conflict }, found, remedy);
+        }
+        let object = |field| self.value(field, values::name::<ObjectName>);
+        let ca = if raw.secret.is_given() {
+            ClientCa::Object(CaRef::Secret(object(&raw.secret)?))
+        } else if raw.config_map.is_given() {
+            ClientCa::Object(CaRef::ConfigMap(object(&raw.config_map)?))
+        } else {
+            ClientCa::File(self.path(&raw.ca)?)
+        };
         let optional = matches!(raw.mode.get(), Some(RawClientCertificateMode::Optional));
-        Some(ClientCertificates { ca: self.path(&raw.ca)?, optional })
+        Some(ClientCertificates { ca, optional })
     }
 
     fn cert_file(&self, at: NodeId, cert: &At<String>, key: &At<String>) -> Option<CertFile> {

@@ -1,26 +1,33 @@
-//! Secrets and `ConfigMap`s to the authorities that backends are believed by.
+//! Secrets and `ConfigMap`s to the authorities that backends and clients are believed by.
 //!
 //! Every object is parsed once for as long as it does not change. One that is missing or cannot be used is left out of what is
-//! published, and said: its backends are not called then, since nobody else may vouch for them.
+//! published, and said: its backends are not called then, and its clients do not come in, since nobody else may vouch for them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use causeway_certs::Authorities;
-use causeway_config::{CaRef, ClusterId, ObjectName};
+use causeway_certs::{Authorities, CertError};
+use causeway_config::{CaRef, ClientCa, ClusterId, HostPattern, ObjectName};
 use causeway_core::{Diagnostic, Severity, Snapshot};
 use causeway_discovery::translate::Key;
 use causeway_discovery::{Secret, SecretsView};
 
-use crate::authorities::{self, AuthoritiesCell, BackendCa};
+use crate::authorities::{self, AuthoritiesCell, BackendCa, ClientCas};
 
 /// How long an object that was just asked for may take to arrive before it is called missing, in seconds.
 const ARRIVAL: i64 = 5;
 
-/// The objects that are named, each with a Service that does.
-pub(super) type Named = BTreeMap<(ClusterId, CaRef), ObjectName>;
+/// The objects that are named, and by whom.
+pub(super) type Named = BTreeMap<(ClusterId, CaRef), Namers>;
 
-type Made = Result<BackendCa, String>;
+/// Who names an object: a Service for its backends, a host for its clients, or both. Of several the first is told of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Namers {
+    service: Option<ObjectName>,
+    host: Option<HostPattern>,
+}
+
+type Made = Result<(BackendCa, ClientCas), String>;
 
 /// What is known of them, and the one writer of the cell.
 #[derive(Default)]
@@ -37,9 +44,17 @@ pub(super) struct Vouchers {
     diagnostics: Vec<Diagnostic>,
 }
 
-/// What a snapshot names.
+/// What a snapshot names. Who may come in is for the home cluster alone to say: another one could let its own clients in.
 pub(super) fn named(snapshot: &Snapshot) -> Named {
-    snapshot.backend_authorities()
+    let backends = snapshot.backend_authorities().into_iter();
+    let mut named: Named = backends.map(|(key, service)| (key, Namers { service: Some(service), host: None })).collect();
+    for (host, policy) in &snapshot.config.hosts {
+        if let Some(ClientCa::Object(object)) = policy.client_certificates.as_ref().map(|settings| &settings.ca) {
+            let namers = named.entry((snapshot.home().clone(), object.clone())).or_default();
+            namers.host.get_or_insert_with(|| host.clone());
+        }
+    }
+    named
 }
 
 impl Vouchers {
@@ -78,8 +93,17 @@ impl Vouchers {
         for key in named.keys().filter(|key| !made.contains_key(key)) {
             self.missing.entry(key.clone()).or_insert(now + ARRIVAL);
         }
-        let usable = made.iter().filter_map(|(key, (_, made))| Some((key.clone(), made.as_ref().ok()?.clone())));
-        self.cell.store(Arc::new(authorities::Authorities { backends: usable.collect() }));
+        let mut published = authorities::Authorities::default();
+        for (key, (_, made)) in &made {
+            let Ok((backends, clients)) = made else { continue };
+            if named[key].service.is_some() {
+                published.backends.insert(key.clone(), backends.clone());
+            }
+            if named[key].host.is_some() {
+                published.clients.insert(key.1.clone(), clients.clone());
+            }
+        }
+        self.cell.store(Arc::new(published));
         (self.named, self.view, self.made) = (named, Arc::clone(view), made);
         self.diagnose(now);
     }
@@ -92,32 +116,41 @@ impl Vouchers {
         self.told = self.late(now).count();
         let missing = self.late(now).map(|key| (key, "it is not there"));
         let broken = self.made.iter().filter_map(|(key, (_, made))| Some((key, made.as_ref().err()?.as_str())));
-        let told = |(key, why): (&(ClusterId, CaRef), &str)| diagnostic(key, &self.named[key], why);
-        self.diagnostics = missing.chain(broken).map(told).collect();
+        let told = |(key, why): (&(ClusterId, CaRef), &str)| diagnostics(key, &self.named[key], why);
+        self.diagnostics = missing.chain(broken).flat_map(told).collect();
     }
 }
 
 fn make(object: &Secret) -> Made {
     let pem = object.authorities().map_err(|error| error.to_string())?;
-    Authorities::from_pem(pem).map(|authorities| BackendCa::from(&authorities)).map_err(|error| error.to_string())
+    let read = || Ok((BackendCa::from(&Authorities::from_pem(pem)?), ClientCas::from_pem(pem)?));
+    read().map_err(|error: CertError| error.to_string())
 }
 
-fn diagnostic((cluster, ca): &(ClusterId, CaRef), service: &ObjectName, why: &str) -> Diagnostic {
+fn diagnostics((cluster, ca): &(ClusterId, CaRef), Namers { service, host }: &Namers, why: &str) -> Vec<Diagnostic> {
     let (kind, command) = match ca {
         CaRef::Secret(_) => ("secret", "secret generic"),
         CaRef::ConfigMap(_) => ("configmap", "configmap"),
     };
     let ObjectName { namespace, name } = ca.name();
-    Diagnostic {
+    let create = format!("create it with `kubectl --namespace {namespace} create {command} {name} --from-file=ca.crt`");
+    let of_service = service.as_ref().map(|service| Diagnostic {
         severity: Severity::Error,
         cluster: Some(cluster.clone()),
         object: format!("Service {service}"),
         field: format!("metadata.annotations[causeway.dev/backend-ca-{kind}]"),
         problem: format!("{ca} cannot vouch for its backends, which are not called: {why}"),
-        remedy: format!(
-            "create it with `kubectl --namespace {namespace} create {command} {name} --from-file=ca.crt`, or correct the annotation"
-        ),
-    }
+        remedy: format!("{create}, or correct the annotation"),
+    });
+    let of_host = host.as_ref().map(|host| Diagnostic {
+        severity: Severity::Error,
+        cluster: Some(cluster.clone()),
+        object: "configuration".into(),
+        field: format!("hosts.{host}.clientCertificates"),
+        problem: format!("{ca} of the home cluster cannot vouch for its clients, none of whom come in: {why}"),
+        remedy: format!("{create}, or correct the name"),
+    });
+    of_service.into_iter().chain(of_host).collect()
 }
 
 #[cfg(test)]
@@ -140,7 +173,8 @@ mod tests {
     }
 
     fn named() -> Named {
-        [secret(), map()].map(|key| (key, ObjectName::new("shop", "web"))).into()
+        let namers = Namers { service: Some(ObjectName::new("shop", "web")), host: None };
+        [secret(), map()].map(|key| (key, namers.clone())).into()
     }
 
     fn view(objects: &[(&(ClusterId, CaRef), &[u8])]) -> SecretsView {
@@ -184,6 +218,19 @@ mod tests {
         vouchers.rebuild(named(), &view(&[(&secret(), &pem("a")), (&map(), &pem("b"))]), 106);
         assert!(vouchers.diagnostics().is_empty());
         assert_eq!(published(&vouchers), [secret(), map()]);
+    }
+
+    #[test]
+    fn who_may_vouch_for_clients_is_said_of_the_host_and_vouches_for_no_backend() {
+        let mut vouchers = Vouchers::default();
+        let named: Named = [(secret(), Namers { service: None, host: Some("bank.example.com".parse().unwrap()) })].into();
+        vouchers.rebuild(named.clone(), &view(&[(&secret(), &pem("a"))]), 0);
+        assert!(published(&vouchers).is_empty());
+        assert!(vouchers.cell.load().clients.contains_key(&secret().1));
+        vouchers.rebuild(named, &view(&[(&secret(), b"nonsense")]), 0);
+        assert!(vouchers.cell.load().clients.is_empty());
+        let told = vouchers.diagnostics()[0].to_string();
+        assert!(told.contains("hosts.bank.example.com.clientCertificates") && told.contains("create secret generic"), "{told}");
     }
 
     #[test]

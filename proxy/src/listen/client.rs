@@ -62,7 +62,8 @@ where
 
     fn new(listener: Listener, settings: &ClientListener, plain: Plain, shared: Arc<Shared>, app: Arc<A>) -> Arc<Self> {
         let (tls, proxy_protocol) = (listener == Listener::Https, settings.proxy_protocol.clone());
-        Arc::new(Self { listener, tls, plain, proxy_protocol, authorities: ClientCas::default(), shared, app })
+        let authorities = ClientCas::new(Arc::clone(&shared.authorities));
+        Arc::new(Self { listener, tls, plain, proxy_protocol, authorities, shared, app })
     }
 
     /// Binds every address, or none.

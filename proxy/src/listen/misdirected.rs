@@ -53,7 +53,10 @@ mod tests {
         let strict = policy(TlsVersion::V1_3, None);
         let fenced = policy(TlsVersion::V1_2, Some("azure"));
         let known = |ca: &str| TlsPolicy {
-            clients: Some(causeway_config::ClientCertificates { ca: ca.into(), optional: false }),
+            clients: Some(causeway_config::ClientCertificates {
+                ca: causeway_config::ClientCa::File(ca.into()),
+                optional: false,
+            }),
             ..TlsPolicy::default()
         };
         let (partners, others) = (known("partners.crt"), known("others.crt"));
