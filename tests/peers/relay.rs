@@ -39,3 +39,37 @@ async fn with_nobody_inside_the_handshake_is_refused() {
     fleet.until_metric(AWS, "causeway_peer_links{cluster=\"azure\",state=\"down\"}", 1.0).await;
     until("a refusal", async || Client::try_connect(fleet.https(AWS), Some(BANK), "http/1.1").await.is_err()).await;
 }
+
+/// A stream that was relayed costs the edge that serves it what any other connection costs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relayed_connections_count_where_they_end_until_they_end() {
+    let azure = Origin::named("ledger").await;
+    let fleet = shop([None, Some(&azure), None], &format!("{POLICY}limits: {{connectionsPerClient: 2}}\n")).await;
+    fleet.write("azure/bank.yaml", ingress("shop/bank", BANK, "web", ""));
+    fleet.until_admin_says(AZURE, "/routes", BANK).await;
+    let by = async |edge| Client::try_connect(fleet.https(edge), Some(BANK), "http/1.1").await;
+    let relayed = [by(AWS).await.unwrap(), by(AWS).await.unwrap()];
+    let refused = "causeway_refusals_total{reason=\"client_connections\"}";
+    assert!(by(AZURE).await.is_err(), "the client has its two there");
+    drop(relayed);
+    until("room", async || by(AZURE).await.is_ok()).await;
+    let direct = [until_in(&by).await, until_in(&by).await];
+    let before = fleet.metric(AZURE, refused).await;
+    assert!(by(AWS).await.is_err(), "and has them there whichever way it comes");
+    fleet.until_metric(AZURE, refused, before + 1.0).await;
+    assert!(fleet.metric(AWS, refused).await < 1.0, "where it came by it has room");
+    drop(direct);
+    until("room for those that are relayed", async || by(AWS).await.is_ok()).await;
+}
+
+/// A connection straight to azure, once there is room for it.
+async fn until_in<F: Future<Output = std::io::Result<Client>>>(by: &impl Fn(usize) -> F) -> Client {
+    causeway_tests::soon("room", async {
+        loop {
+            if let Ok(client) = by(AZURE).await {
+                return client;
+            }
+        }
+    })
+    .await
+}

@@ -1,6 +1,6 @@
 //! From an accepted socket to the engine: what happens to a client's connection before its first request.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,8 +126,9 @@ where
         }
     }
 
-    /// Serves a client whose stream an edge outside the host's fence has sent here. One whose TLS must not end here either is
-    /// refused: nothing is sent on twice.
+    /// Serves a client whose stream an edge outside the host's fence has sent here. It counts as if it had come by itself, since it
+    /// costs as much; what that edge lets in is that edge's measure. One whose TLS must not end here either is refused: nothing is
+    /// sent on twice.
     pub(crate) async fn serve_relayed<T>(&self, stream: T, fd: RawFd, head: &RelayHead)
     where
         ClientIo<TlsStream<Recorder<T>>>: pingora::protocols::IO,
@@ -135,9 +136,24 @@ where
     {
         let caller = Caller { peer: head.client, client: head.client, local: head.local };
         let config = Arc::clone(&self.shared.snapshot.load().config);
+        let _pass = match self.admit(&config.limits, caller.client.ip()) {
+            Ok(pass) => pass,
+            Err(reason) => {
+                debug!(listener = self.listener.as_str(), client = %caller.client, reason = reason.as_str(), "not taken in");
+                return self.shared.metrics.refusal(reason);
+            }
+        };
         if let Some(outsider) = self.answer(stream, fd, &caller, &config.limits).await {
             self.refused(&outsider.refuse().await, &caller);
         }
+    }
+
+    /// Lets a client in whose address is known from the beginning.
+    fn admit(&self, limits: &Limits, client: IpAddr) -> Result<Pass, RefusalReason> {
+        let mut pass = self.shared.gate.enter(limits)?;
+        pass.of_client(limits, client)?;
+        self.shared.gate.handshake(limits, client)?;
+        Ok(pass)
     }
 
     /// Answers a client's hello and serves it; returns it where its host's TLS must end elsewhere.
