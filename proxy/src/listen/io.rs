@@ -20,7 +20,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use causeway_config::Limits;
 use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
@@ -31,43 +30,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connection::{Connection, Role, Stage};
+use super::limits::IoLimits;
 use super::screen::{Screen, Wrong, last_words, reply};
-use super::strict::HeadLimits;
 use crate::metrics::{Metrics, RefusalReason};
-
-/// What a connection's requests are held to.
-#[derive(Clone, Copy, Debug)]
-pub struct IoLimits {
-    /// How long a request's head may take from its first byte to its last.
-    pub head_timeout: Duration,
-    /// How large it may be.
-    pub head: HeadLimits,
-    /// How long an HTTP/2 client may take for its preface.
-    pub preface_timeout: Duration,
-    /// How many HTTP/2 frames that cost work and bring nothing may come in a second.
-    pub control_frames: u32,
-}
-
-impl From<&Limits> for IoLimits {
-    fn from(limits: &Limits) -> Self {
-        Self {
-            head_timeout: limits.request_header_timeout,
-            head: HeadLimits {
-                line: limits.request_line as usize,
-                bytes: limits.request_header as usize,
-                fields: limits.request_fields as usize,
-            },
-            preface_timeout: limits.http2.preface_timeout,
-            control_frames: limits.http2.control_frames,
-        }
-    }
-}
-
-impl Default for IoLimits {
-    fn default() -> Self {
-        Self::from(&Limits::default())
-    }
-}
 
 /// One TLS record (RFC 8446 section 5.1): more would be split again, less would waste system calls.
 const WRITE_BUFFER: usize = 16 * 1024;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::io::IoLimits;
+use super::limits::IoLimits;
 use super::strict::{Body, Chunks, Fault, Frames, Head};
 use crate::metrics::RefusalReason;
 use crate::reply::{Format, Reply};
