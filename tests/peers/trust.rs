@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use causeway_tests::fleet::until;
 use causeway_tests::peered::{authority, certificate, fingerprint, now};
-use causeway_tests::{Client, Origin, Peered};
+use causeway_tests::{Answer, Client, Origin, Peered, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{AWS, AZURE, WWW, shop};
 
 const CLUSTERS: [&str; 3] = ["aws", "azure", "google"];
 const UP: &str = "causeway_peer_links{cluster=\"azure\",state=\"up\"}";
+
+const RELOADS: &str = "causeway_reloads_total{what=\"fleet\",result=\"ok\"}";
 
 async fn ask(fleet: &Peered) -> u16 {
     Client::h1(fleet.https(AWS), WWW).await.get(WWW, "/").await.status()
@@ -103,6 +105,60 @@ async fn a_connection_that_is_no_longer_covered_is_closed() {
     let mut rest = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
     assert!(ended.is_ok(), "the connection ends");
+}
+
+/// A WebSocket from aws to a pod in azure.
+async fn tunnel(fleet: &Peered) -> Client {
+    let mut client = Client::h1(fleet.https(AWS), WWW).await;
+    let text = format!(
+        "GET /chat HTTP/1.1\r\nHost: {WWW}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    assert_eq!(client.request(&text).await.status(), 101);
+    lives(&mut client).await;
+    client
+}
+
+async fn lives(client: &mut Client) {
+    client.send("still here").await;
+    assert_eq!(client.read(10).await, b"still here");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_to_an_edge_whose_certificate_is_revoked_ends_while_the_edge_has_another() {
+    let azure = Origin::start(|_| Answer::Echo).await;
+    let fleet = shop([None, Some(&azure), None], "").await;
+    let mut client = tunnel(&fleet).await;
+    let file = |name: &str| std::fs::read(fleet.path(&format!("edge-azure/{name}"))).unwrap();
+    let old = fingerprint(&file("tls.crt"), &file("tls.key"));
+    let before = fleet.metric(AZURE, RELOADS).await;
+    fleet.trust("azure", &fleet.ca.cert, &certificate(&fleet.ca, "azure", now()));
+    fleet.until_metric(AZURE, RELOADS, before + 1.0).await;
+    lives(&mut client).await;
+    fleet.revoke(&old);
+    soon("the end", client.read_to_end()).await;
+    fleet.until_metric(AWS, UP, 1.0).await;
+    tunnel(&fleet).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_under_an_authority_that_is_trusted_no_more_ends_and_others_stay() {
+    let azure = Origin::start(|_| Answer::Echo).await;
+    let fleet = shop([None, Some(&azure), None], "").await;
+    let new = authority();
+    let both = [fleet.ca.cert.clone(), new.cert.clone()].concat();
+    fleet.trust("azure", &both, &certificate(&fleet.ca, "azure", now()));
+    fleet.trust("aws", &both, &certificate(&new, "aws", now()));
+    fleet.until_metric(AWS, UP, 1.0).await;
+    let mut old = tunnel(&fleet).await;
+    let before = fleet.metric(AZURE, RELOADS).await;
+    fleet.trust("azure", &both, &certificate(&new, "azure", now()));
+    fleet.until_metric(AZURE, RELOADS, before + 1.0).await;
+    let mut fresh = tunnel(&fleet).await;
+    fleet.trust("aws", &new.cert, &certificate(&new, "aws", now()));
+    soon("the end", old.read_to_end()).await;
+    lives(&mut fresh).await;
+    fleet.until_metric(AWS, UP, 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

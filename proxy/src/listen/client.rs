@@ -29,7 +29,7 @@ use super::{ListenError, bind, tls};
 use crate::drain::Phase;
 use crate::limit::{Gate, Pass};
 use crate::metrics::{Handshake, Listener, RefusalReason};
-use crate::peer::relay::{self, RelayHead};
+use crate::peer::relay::RelayHead;
 use crate::shared::Shared;
 
 /// A connection ends at its limit's age, give or take this, so that clients come back by way of DNS and load balancers and do
@@ -187,7 +187,7 @@ where
         match self.shared.peers.relay(&outsider.fence, &head).await {
             Ok(mut inside) => {
                 self.shared.metrics.handshake(None, Handshake::Relayed);
-                if let Err(error) = relay::carry(&mut outsider.stream, &outsider.hello, &mut inside).await {
+                if let Err(error) = self.shared.peers.carry(&mut outsider.stream, &outsider.hello, &mut inside).await {
                     debug!(listener = self.listener.as_str(), client = %caller.client, %error, "a relayed stream broke");
                 }
             }

@@ -31,8 +31,8 @@ pub(crate) fn peer(lane: &Arc<Lane>, trust: &Trust, upgrade: bool, connect: Dura
     peer.group_key = hasher.finish();
     let options = &mut peer.options;
     options.ca = Some(Arc::clone(&trust.ca));
-    options.custom_l4 =
-        Some(Arc::new(LaneDialer { lane: Arc::clone(lane), upgrade, limit: connect }) as Arc<dyn L4Connect + Send + Sync>);
+    options.custom_l4 = Some(Arc::new(LaneDialer { lane: Arc::clone(lane), upgrade, limit: connect, group: trust.group })
+        as Arc<dyn L4Connect + Send + Sync>);
     options.connection_timeout = Some(connect);
     // Two round trips more than a connection takes, and the other side's processor.
     options.total_connection_timeout = Some(connect * 3);

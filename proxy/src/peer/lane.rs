@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -16,10 +16,10 @@ use causeway_config::ClusterId;
 use causeway_core::link::InstanceId;
 use pingora::connectors::L4Connect;
 use pingora::http::ResponseHeader;
-use pingora::protocols::GetProxyDigest;
 use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{Digest, GetProxyDigest};
 use pingora::{ErrorType, OrErr, Result};
 
 use tokio::sync::Notify;
@@ -48,8 +48,46 @@ pub struct Lane {
     /// Whether a request on it hears nothing.
     doubted: AtomicBool,
     was_asked: Arc<Notify>,
-    /// The sockets that were opened for it and may still be.
-    sockets: Mutex<Vec<Weak<TcpStream>>>,
+    /// The connections that were made for it and may still stand.
+    opened: Mutex<Vec<Weak<Opened>>>,
+}
+
+/// A connection of a lane; lives as long as it.
+#[derive(Debug)]
+pub struct Opened {
+    /// A second handle of the socket.
+    socket: TcpStream,
+    /// The trust under which it was made.
+    group: u64,
+    /// What the edge at its end has shown, once the handshake is over.
+    certificate: OnceLock<Shown>,
+}
+
+/// A certificate, as far as the engine tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Its serial number.
+    pub serial: Vec<u8>,
+    /// Its SHA-256.
+    pub digest: Vec<u8>,
+}
+
+impl Opened {
+    /// The connection that a request goes by, as it was made by a [`LaneDialer`].
+    pub fn of(digest: Option<&Digest>) -> Option<&Arc<Self>> {
+        digest?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref::<Arc<Self>>()
+    }
+
+    /// Notes what was shown on it.
+    pub fn shown(&self, certificate: Shown) {
+        // It is shown once a connection.
+        let _ = self.certificate.set(certificate);
+    }
+
+    fn end(&self) {
+        // One that has ended by itself needs no more.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
 }
 
 impl std::fmt::Debug for Lane {
@@ -71,7 +109,7 @@ impl Lane {
             fault: Mutex::default(),
             doubted: AtomicBool::new(false),
             was_asked: Arc::default(),
-            sockets: Mutex::default(),
+            opened: Mutex::default(),
         })
     }
 
@@ -134,12 +172,25 @@ impl Lane {
 
     /// Ends its connections, with every request on them.
     pub fn cut(&self) {
-        for socket in self.sockets.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            if let Some(socket) = socket.upgrade() {
-                // One that has ended by itself needs no more.
-                let _ = socket.shutdown(Shutdown::Both);
-            }
-        }
+        self.cut_where(|_, _| true);
+    }
+
+    /// Ends those of its connections, by the trust that they were made under and what was shown on them, for which `ends` holds.
+    pub fn cut_where(&self, ends: impl Fn(u64, Option<&Shown>) -> bool) -> usize {
+        let standing = self.standing();
+        let ending = standing.iter().filter(|opened| ends(opened.group, opened.certificate.get()));
+        ending.inspect(|opened| opened.end()).count()
+    }
+
+    /// What was shown on its connections that were made under a trust.
+    pub fn proven(&self, group: u64) -> Vec<Shown> {
+        let standing = self.standing();
+        let under = standing.iter().filter(|opened| opened.group == group);
+        under.filter_map(|opened| opened.certificate.get().cloned()).collect()
+    }
+
+    fn standing(&self) -> Vec<Arc<Opened>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
     }
 }
 
@@ -152,25 +203,23 @@ pub struct LaneDialer {
     pub upgrade: bool,
     /// How long the connection may take, without the handshake.
     pub limit: Duration,
+    /// The trust that counts now.
+    pub group: u64,
 }
-
-/// The lane's handle of a socket; lives as long as the connection.
-#[derive(Debug)]
-struct Kept(#[expect(dead_code, reason = "it is there to be dropped with the connection")] Arc<TcpStream>);
 
 #[async_trait]
 impl L4Connect for LaneDialer {
     async fn connect(&self, address: &EngineAddr) -> Result<Stream> {
         let connected = tokio::time::timeout(self.limit, connect(address, self.upgrade)).await;
         let (mut stream, socket) = connected.or_err(ErrorType::ConnectTimedout, "connecting to a peer")??;
-        let socket = Arc::new(socket);
-        let mut sockets = self.lane.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-        sockets.retain(|socket| socket.strong_count() > 0);
-        sockets.push(Arc::downgrade(&socket));
-        drop(sockets);
+        let made = Arc::new(Opened { socket, group: self.group, certificate: OnceLock::new() });
+        let mut opened = self.lane.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.retain(|opened| opened.strong_count() > 0);
+        opened.push(Arc::downgrade(&made));
+        drop(opened);
         // Not as the handle of `dial`, by which one request's deadline would end the connection of all.
         let response = Box::new(ResponseHeader::build(200, Some(0))?);
-        stream.set_proxy_digest(ProxyDigest::new(response, Some(Box::new(Kept(socket)))));
+        stream.set_proxy_digest(ProxyDigest::new(response, Some(Box::new(made))));
         Ok(stream)
     }
 }

@@ -58,6 +58,12 @@ pub enum RelayError {
     BadHead(String),
 }
 
+/// A stream to an edge inside a fence.
+pub struct Inside {
+    cluster: ClusterId,
+    stream: TlsStream<TcpStream>,
+}
+
 impl RelayHead {
     /// What an edge says of a client's stream.
     pub fn new(name: &str, client: SocketAddr, local: SocketAddr) -> Self {
@@ -86,12 +92,12 @@ impl RelayHead {
 
 impl Peers {
     /// Connects to an edge of one of the clusters, the nearest first, and says for whom the stream is.
-    pub async fn relay(&self, clusters: &[ClusterId], head: &RelayHead) -> Result<TlsStream<TcpStream>, RelayError> {
+    pub async fn relay(&self, clusters: &[ClusterId], head: &RelayHead) -> Result<Inside, RelayError> {
         let trust = self.trust.load().ok_or(RelayError::NoTrust)?;
         let mut why = "none has answered yet".to_owned();
         for (cluster, peer) in self.nearest(clusters).into_iter().take(TRIES) {
             match tokio::time::timeout(CONNECT, open(&trust, &cluster, peer.address, head)).await {
-                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Ok(stream)) => return Ok(Inside { cluster, stream }),
                 Ok(Err(error)) => why = format!("{}: {error}", peer.address),
                 Err(_) => why = format!("{}: it took too long", peer.address),
             }
@@ -126,15 +132,23 @@ async fn open(
     Ok(stream)
 }
 
-/// Passes bytes in both directions until both sides have ended. `hello` is what the client has said already.
-pub async fn carry<C, S>(client: &mut C, hello: &[u8], server: &mut S) -> std::io::Result<(u64, u64)>
-where
-    C: AsyncRead + AsyncWrite + Unpin,
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    server.write_all(hello).await?;
-    server.flush().await?;
-    tokio::io::copy_bidirectional(client, server).await
+impl Peers {
+    /// Passes bytes in both directions until both sides have ended, or the certificate of the edge inside is no longer covered.
+    /// `hello` is what the client has said already.
+    pub async fn carry<C>(&self, client: &mut C, hello: &[u8], inside: &mut Inside) -> std::io::Result<(u64, u64)>
+    where
+        C: AsyncRead + AsyncWrite + Unpin,
+    {
+        let certificates = inside.stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+        inside.stream.write_all(hello).await?;
+        inside.stream.flush().await?;
+        tokio::select! {
+            carried = tokio::io::copy_bidirectional(client, &mut inside.stream) => carried,
+            why = self.trust.lapse(&certificates, &inside.cluster) => {
+                Err(std::io::Error::other(format!("the edge inside is no longer trusted: {why:?}")))
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
-use causeway_certs::{CertError, FleetTrust, files};
-use causeway_config::Config;
+use causeway_certs::{CertError, FleetTrust, TrustError, files};
+use causeway_config::{ClusterId, Config};
 use pingora::protocols::tls::CaType;
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::watch;
 
@@ -96,6 +96,31 @@ impl TrustCell {
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
+}
+
+impl TrustCell {
+    /// Waits until a certificate chain is no longer that of an edge of `cluster`, and says why; `None`: there is no trust any more.
+    pub async fn lapse(&self, certificates: &[CertificateDer<'static>], cluster: &ClusterId) -> Option<Lapsed> {
+        let mut changes = self.changes();
+        loop {
+            // The sender lives as long as the edge.
+            let _ = changes.changed().await;
+            match self.load()?.fleet.identify(certificates, unix_time()) {
+                Ok(now) if now == *cluster => {}
+                Ok(now) => return Some(Lapsed::Another(now)),
+                Err(error) => return Some(Lapsed::Uncovered(error)),
+            }
+        }
+    }
+}
+
+/// Why a certificate that was good is so no longer.
+#[derive(Debug)]
+pub enum Lapsed {
+    /// It is that of another cluster's edges.
+    Another(ClusterId),
+    /// Nobody vouches for it, or it was revoked.
+    Uncovered(TrustError),
 }
 
 /// The calendar's time, as certificates want it.

@@ -25,7 +25,7 @@ use crate::listen::{
 };
 use crate::metrics::{Handshake, Listener, PeerRefusal, RefusalReason};
 use crate::peer::relay::RelayHead;
-use crate::peer::trust::{H2, RELAY, unix_time};
+use crate::peer::trust::{H2, Lapsed, RELAY, unix_time};
 use crate::shared::Shared;
 
 /// A connection ends at this age, give or take a fifth: a load balancer then spreads the lanes anew over the edges behind it.
@@ -193,16 +193,10 @@ where
 
     /// Waits until a certificate is no longer covered.
     async fn trusted(&self, certificates: &[CertificateDer<'static>], cluster: &ClusterId) -> Refused {
-        let mut changes = self.shared.peers.trust.changes();
-        loop {
-            // The sender lives as long as the edge.
-            let _ = changes.changed().await;
-            let Some(trust) = self.shared.peers.trust.load() else { return Refused::NoTrust };
-            match trust.fleet.identify(certificates, unix_time()) {
-                Ok(now) if now == *cluster => {}
-                Ok(now) => return Refused::UnknownCluster(now),
-                Err(error) => return error.into(),
-            }
+        match self.shared.peers.trust.lapse(certificates, cluster).await {
+            None => Refused::NoTrust,
+            Some(Lapsed::Another(now)) => Refused::UnknownCluster(now),
+            Some(Lapsed::Uncovered(error)) => error.into(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! ```
 
 mod door;
+mod lapse;
 mod probe;
 mod prober;
 mod sibling;

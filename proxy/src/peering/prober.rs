@@ -17,6 +17,7 @@ use pingora::apps::ServerApp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
+use super::lapse::Lapse;
 use super::probe;
 use crate::peer::Peers;
 use crate::peer::addresses::{Finder, Found, kept};
@@ -52,6 +53,7 @@ pub struct Prober<A> {
     /// What was wrong with an answer, by cluster and edge.
     odd: BTreeMap<(ClusterId, String), Diagnostic>,
     turn: usize,
+    lapse: Lapse,
 }
 
 /// An edge that has answered.
@@ -96,6 +98,7 @@ where
             unfound: BTreeMap::new(),
             odd: BTreeMap::new(),
             turn: 0,
+            lapse: Lapse::default(),
         }
     }
 
@@ -105,6 +108,7 @@ where
         let finding = find(self.home.clone(), Arc::clone(&self.shared), found);
         let (outcomes, mut ended) = mpsc::channel(64);
         let mut trust = self.peers.trust.changes();
+        self.lapse.changed(self.peers.trust.load().as_ref(), &self.lanes);
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let serving = async {
@@ -124,9 +128,13 @@ where
                     }
                     () = self.peers.doubts.notified() => self.ask_doubted(&outcomes),
                     // Under another trust every lane has to prove itself anew.
-                    Ok(()) = trust.changed() => self.ask(&outcomes),
+                    Ok(()) = trust.changed() => {
+                        self.lapse.changed(self.peers.trust.load().as_ref(), &self.lanes);
+                        self.ask(&outcomes);
+                    }
                     _ = ticks.tick() => {
                         self.forget();
+                        self.lapse.tick(self.peers.trust.load().as_ref(), &self.lanes);
                         self.ask(&outcomes);
                         self.publish();
                     }

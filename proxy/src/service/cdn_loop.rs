@@ -1,6 +1,6 @@
 //! Requests that go in circles through clients' ports: `CDN-Loop` (RFC 8586).
 //!
-//! An endpoint can be an edge's https port, by mistake or by malice of whoever writes EndpointSlices, and that edge may send the
+//! An endpoint can be an edge's https port, by mistake or by malice of whoever writes endpoints, and that edge may send the
 //! request back. On clients' ports nothing tells an edge from a client, so each edge puts the fleet's name on what it sends on, and
 //! answers 508 to what carries it already. A client that writes it there itself only refuses itself. The edge's own listeners
 //! are known, and no endpoint; this is for those of others.

@@ -22,7 +22,7 @@ use crate::forwarded::{self, Client};
 use crate::listen::{PeerFacts, Role};
 use crate::metrics::RefusalReason;
 use crate::peer::hop;
-use crate::peer::lane::Lane;
+use crate::peer::lane::{Lane, Opened, Shown};
 use crate::peer::protocol::{Hop, HopFault, INSTANCE, UNSERVED};
 use crate::reply::Reply;
 
@@ -137,6 +137,9 @@ impl Proxy {
             Some(Ok(CertificateId::Serial(serial))) => serial,
             _ => Vec::new(),
         };
+        if let Some(opened) = Opened::of(digest) {
+            opened.shown(Shown { serial: serial.clone(), digest: tls.cert_digest.clone() });
+        }
         if trust.fleet.is_revoked(&serial, &tls.cert_digest) {
             return Error::e_explain(ErrorType::ConnectError, "its certificate is in fleet.revoked");
         }
