@@ -25,7 +25,7 @@ use causeway_config::{ClusterId, TlsVersion};
 use causeway_core::ClusterPeers;
 use causeway_core::agreement::Verdict;
 use causeway_core::cluster::ClusterState;
-use causeway_core::plan::Step;
+use causeway_core::plan::{Spill, Step};
 use causeway_core::time::Nanos;
 use causeway_core::view::ClusterHealth;
 use causeway_discovery::kube::Stats;
@@ -56,6 +56,11 @@ struct RetryLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TryLabels {
     step: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SpillLabels {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -109,6 +114,7 @@ struct Families {
     retries: Family<RetryLabels, Counter>,
     retries_denied: Counter,
     checks: Family<CheckLabels, Counter>,
+    spilled: Family<SpillLabels, Counter>,
     refusals: Family<RefusalLabels, Counter>,
     peer_refusals: Family<PeerRefusalLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
@@ -143,6 +149,8 @@ impl Families {
         registry.register("retries", "Tries after the first, by why the one before failed", self.retries.clone());
         let denied = self.retries_denied.clone();
         registry.register("retries_denied", "Tries that were not made since the pool's retry budget was spent", denied);
+        let spilled = self.spilled.clone();
+        registry.register("spilled", "Requests that no cluster of the client's first tier served, by why", spilled);
         registry.register("health_checks", "Active health checks of endpoints that have ended", self.checks.clone());
         registry.register("refusals", "Requests that the edge answered itself with an error", self.refusals.clone());
         let peer_refusals = self.peer_refusals.clone();
@@ -227,6 +235,11 @@ impl Metrics {
     /// Counts a try that the retry budget forbade.
     pub fn retry_denied(&self) {
         self.families.retries_denied.inc();
+    }
+
+    /// Counts a request that was not served where its client prefers.
+    pub fn spilled(&self, why: Spill) {
+        self.families.spilled.get_or_create(&SpillLabels { reason: why.as_str() }).inc();
     }
 
     /// Counts a health check of an endpoint of a cluster.

@@ -46,8 +46,10 @@ async fn who_fails_its_checks_gets_nothing_until_it_passes_them() {
     until("azure", async || served().await.1 == "azure").await;
     assert!(fleet.metric("causeway_health_checks_total{cluster=\"aws\",result=\"failed\"}").await >= 2.0);
     fleet.until_metric("causeway_endpoints{cluster=\"aws\",state=\"unhealthy\"}", 1.0).await;
+    fleet.until_metric("causeway_spilled_total{reason=\"unhealthy\"}", 1.0).await;
     let why = format!("/explain?url=https://{WWW}/");
     fleet.until_admin_says(&why, "1 of them by their health checks").await;
+    fleet.until_admin_says(&why, "no cluster of the first tier has an endpoint in rotation").await;
     well.store(true, Ordering::Relaxed);
     until("aws again", async || served().await.1 == "aws").await;
 }

@@ -53,6 +53,12 @@ pub struct Decision {
     pub tiers: Vec<Vec<ClusterId>>,
     /// Every cluster of the fleet, and its part in this.
     pub clusters: Vec<ClusterPart>,
+    /// Why the pick is in none of the clusters that the client prefers, if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spilled: Option<String>,
+    /// Why the request is answered 503, if nobody could serve it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unserved: Option<&'static str>,
     /// The endpoints in the order in which they would be tried; the first is the pick.
     pub candidates: Vec<Drawn>,
 }
@@ -137,6 +143,8 @@ fn decide(snapshot: &Snapshot, head: RequestHead<'_>, mut plan: Plan, now: Nanos
         pool: plan.pool.spec.key.clone(),
         preferred_by: plan.row.1,
         tiers: plan.tiers().iter().map(|tier| tier.iter().map(id).collect()).collect(),
+        spilled: candidates.first().and_then(|c| c.spill).map(|spill| spill.to_string()),
+        unserved: candidates.is_empty().then(|| unserved(&plan)),
         clusters: (0..snapshot.clusters.len()).map(|c| part(snapshot, &plan, c, shares[c], pick, now)).collect(),
         candidates: candidates
             .iter()
@@ -150,6 +158,14 @@ fn decide(snapshot: &Snapshot, head: RequestHead<'_>, mut plan: Plan, now: Nanos
                 cost_ms: c.cell().cost(now) * 1e3,
             })
             .collect(),
+    }
+}
+
+/// As the refusal's counter has it: `fence`, or `no_endpoint`.
+fn unserved(plan: &Plan) -> &'static str {
+    match plan.policy.tls.fence {
+        Some(_) => "nobody inside this host's residency fence (`allow`) can serve it now",
+        None => "no backend of this Service can serve it now",
     }
 }
 

@@ -1,5 +1,7 @@
 //! `plan`: one request, one decision; and the candidates that it draws, one after the other.
 
+mod spill;
+
 use std::sync::Arc;
 
 use causeway_config::{ClusterId, ClusterState as State};
@@ -14,6 +16,8 @@ use crate::pool::{Member, Pool, PoolKey, Via};
 use crate::route::{BadPath, PathMatch, Route};
 use crate::snapshot::{ClusterInfo, Snapshot};
 use crate::time::Nanos;
+
+pub use spill::Spill;
 
 /// What of a request decides where it goes.
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +164,8 @@ pub struct Candidate {
     pub tls: Option<Arc<BackendTls>>,
     /// How it was come by.
     pub step: Step,
+    /// Why it is in none of the clusters that the client prefers, if it is not.
+    pub spill: Option<Spill>,
     /// Its tag, for session cookies.
     pub tag: u64,
     endpoint: Arc<EndpointCell>,
@@ -267,6 +273,7 @@ impl Plan {
             None => self.another(now),
         }?;
         self.tried.push(cluster, endpoint);
+        let spill = self.spill(cluster, step, now);
         let member = &self.pool.members[cluster];
         let chosen = &member.endpoints[endpoint as usize];
         Some(Candidate {
@@ -280,6 +287,7 @@ impl Plan {
             protocol: self.pool.spec.protocol,
             tls: self.pool.spec.tls[cluster].clone(),
             step,
+            spill,
             tag: chosen.tag,
             endpoint: Arc::clone(&chosen.cell),
             member: Arc::clone(&member.cell),

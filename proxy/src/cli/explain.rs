@@ -107,7 +107,10 @@ pub(super) fn text(explanation: &Value) -> String {
     }
     let candidates = decision["candidates"].as_array().map_or(&[][..], Vec::as_slice);
     if candidates.is_empty() {
-        out.line("refused", "no allowed cluster has an endpoint that could serve");
+        out.line("refused", decision["unserved"].as_str().unwrap_or("no allowed cluster has an endpoint that could serve"));
+    }
+    if let Some(why) = decision["spilled"].as_str() {
+        out.line("spilled", why);
     }
     for (position, candidate) in candidates.iter().enumerate() {
         let facts = format!(

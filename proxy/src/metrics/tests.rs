@@ -56,6 +56,7 @@ fn used() -> Metrics {
     metrics.clusters(&[stale], Nanos(40_000_000_000));
     metrics.attempt(Step::Sticky);
     metrics.retry_denied();
+    metrics.spilled(Spill::Share);
     metrics.health_check(&cluster("google"), false);
     metrics.health(vec![ClusterHealth { cluster: cluster("google"), endpoints: [7, 1, 0, 0, 0, 0], pools: [2, 0, 1, 0, 0, 0] }]);
     let certificate = Certificate {

@@ -21,6 +21,9 @@ impl Proxy {
             sent: session.body_bytes_sent() as u64,
         };
         let cluster = ctx.cluster().filter(|_| ctx.refused.is_none());
+        if let Some(spill) = ctx.current.as_ref().filter(|_| ctx.refused.is_none()).and_then(|current| current.candidate.spill) {
+            self.shared.metrics.spilled(spill);
+        }
         self.shared.metrics.series(ctx.route.as_deref(), cluster).record(&outcome);
         if ctx.logged
             && let Some(log) = &self.shared.access_log
