@@ -66,6 +66,10 @@ pub struct Ctx {
     pub(crate) lane: Option<Arc<Lane>>,
     /// Whether the edge that was tried last has said that it reached no pod.
     pub(crate) unserved: bool,
+    /// The endpoint that the edge that was tried last has served from.
+    pub(crate) endpoint: Option<u64>,
+    /// Whether the edge that sent it here keeps the client's session, and wants to know which endpoint serves.
+    pub(crate) tells_session: bool,
     /// Bytes that the request's body may have.
     pub max_body: Option<u64>,
     pub(crate) open: Option<Open>,
@@ -112,6 +116,8 @@ impl Ctx {
             hop: false,
             lane: None,
             unserved: false,
+            endpoint: None,
+            tells_session: false,
             max_body: None,
             open: None,
             ended: None,

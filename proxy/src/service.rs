@@ -249,7 +249,8 @@ impl Proxy {
     fn keep_session(&self, response: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
         let (Some(session), Some(current)) = (&ctx.session, &ctx.current) else { return Ok(()) };
         let (persistence, known) = &**session;
-        let (cluster, tag) = (&current.candidate.cluster_id, current.candidate.tag);
+        // Behind an edge it is a pod of that cluster, which every edge there finds by its tag; of an older edge, the edge itself.
+        let (cluster, tag) = (&current.candidate.cluster_id, ctx.endpoint.unwrap_or(current.candidate.tag));
         let same = known.as_ref().is_some_and(|place| place.cluster == *cluster && place.tag == tag);
         if same || current.answered.is_none() || response.status.is_server_error() {
             return Ok(());
@@ -342,7 +343,7 @@ impl ProxyHttp for Proxy {
         let now = self.shared.clock.now();
         let connect = ctx.tries.due.map_or(ctx.limits.connect_timeout, |due| ctx.limits.connect_timeout.min(due.since(now)));
         ctx.tries.made += 1;
-        (ctx.lane, ctx.unserved) = (None, false);
+        (ctx.lane, ctx.unserved, ctx.endpoint) = (None, false, None);
         self.shared.metrics.attempt(candidate.step);
         let due = if carriage == Carriage::Exchange { Due::Answer } else { Due::Nothing };
         let attempt = candidate.begin(due, now);

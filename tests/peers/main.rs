@@ -6,6 +6,7 @@ mod door;
 mod failover;
 mod nodes;
 mod relay;
+mod sessions;
 mod siblings;
 mod streams;
 mod trust;

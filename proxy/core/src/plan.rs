@@ -268,7 +268,7 @@ impl Plan {
             return None;
         }
         let (cluster, endpoint, step) = match self.only {
-            Some(cluster) => self.within(cluster, now),
+            Some(cluster) => self.sticky(now).filter(|_| self.tried.count == 0).or_else(|| self.within(cluster, now)),
             None if self.tried.count == 0 => self.first(now),
             None => self.another(now),
         }?;
@@ -357,8 +357,11 @@ impl Plan {
         if let Some(&endpoint) = member.ready.iter().find(well) {
             return Some((cluster, endpoint, Step::Sticky));
         }
-        let open = self.clusters[cluster].willing() && member.cell.closed(now).is_none();
-        self.at(Some(cluster).filter(|_| open), now)
+        // Behind edges, whichever of them is taken knows the endpoint by its tag; and a cluster that drains keeps what it has.
+        let through_edges = member.behind.is_some();
+        let open = (self.clusters[cluster].willing() || through_edges) && member.cell.closed(now).is_none();
+        let (cluster, endpoint, step) = self.at(Some(cluster).filter(|_| open), now)?;
+        Some((cluster, endpoint, if through_edges { Step::Sticky } else { step }))
     }
 
     fn at(&mut self, cluster: Option<usize>, now: Nanos) -> Option<(usize, u32, Step)> {

@@ -41,6 +41,8 @@ pub const FENCE: HeaderName = HeaderName::from_static("causeway-fence");
 pub const DEADLINE: HeaderName = HeaderName::from_static("causeway-deadline");
 /// How often the request has crossed between edges, this time included.
 pub const CROSSINGS: HeaderName = HeaderName::from_static("causeway-crossings");
+/// The endpoint that the client's session is at, as a tag; 0 where it has none yet. In a response: the one that served.
+pub const SESSION: HeaderName = HeaderName::from_static("causeway-session");
 /// In a response: who sent it.
 pub const INSTANCE: HeaderName = HeaderName::from_static("causeway-instance");
 /// In a response: nothing was sent to any pod, so that the request may be tried elsewhere whatever its method.
@@ -63,6 +65,8 @@ pub struct Hop {
     pub deadline: Option<Duration>,
     /// How often it has crossed.
     pub crossings: u32,
+    /// The endpoint that the client's session is at, where requests of a client stay together; 0: none yet.
+    pub session: Option<u64>,
 }
 
 /// Why a request is no hop that can be served.
@@ -85,6 +89,7 @@ impl Hop {
         ];
         headers.extend(self.country.map(|country| (COUNTRY, ascii(country.as_str().to_owned()))));
         headers.extend(self.deadline.map(|left| (DEADLINE, HeaderValue::from(left.as_millis() as u64))));
+        headers.extend(self.session.map(|tag| (SESSION, session(tag))));
         if let Some(fence) = &self.fence {
             let names: Vec<&str> = fence.iter().map(ClusterId::as_str).collect();
             headers.push((FENCE, ascii(names.join(","))));
@@ -108,12 +113,23 @@ impl Hop {
             fence: fence.transpose().map_err(|_| missing("causeway-fence"))?,
             deadline: field(text(&DEADLINE), "causeway-deadline")?.map(Duration::from_millis),
             crossings: field(text(&CROSSINGS), "causeway-crossings")?.unwrap_or(1),
+            session: headers.get(&SESSION).map(|value| session_tag(value).ok_or(missing("causeway-session"))).transpose()?,
         }))
     }
 }
 
 fn field<T: std::str::FromStr>(text: Option<&str>, name: &'static str) -> Result<Option<T>, HopFault> {
     text.map(|text| text.parse().map_err(|_| HopFault::Malformed(name))).transpose()
+}
+
+/// The tag of an endpoint, in hexadecimal digits.
+pub fn session(tag: u64) -> HeaderValue {
+    ascii(format!("{tag:016x}"))
+}
+
+/// The tag that a field tells.
+pub fn session_tag(value: &HeaderValue) -> Option<u64> {
+    u64::from_str_radix(value.to_str().ok()?, 16).ok()
 }
 
 /// `shop/web:80`

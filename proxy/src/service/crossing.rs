@@ -23,7 +23,7 @@ use crate::listen::{PeerFacts, Role};
 use crate::metrics::RefusalReason;
 use crate::peer::hop;
 use crate::peer::lane::{Lane, Opened, Shown};
-use crate::peer::protocol::{Hop, HopFault, INSTANCE, UNSERVED};
+use crate::peer::protocol::{Hop, HopFault, INSTANCE, SESSION, UNSERVED, session, session_tag};
 use crate::reply::Reply;
 
 const CROSSED: Reply = Reply::new(
@@ -103,7 +103,12 @@ impl Proxy {
             Refusal::BadPath(_) | Refusal::UnknownHost | Refusal::UnknownPath | Refusal::UnknownPool(_) => UNKNOWN_POOL,
         })?;
         ctx.route = Some(Arc::clone(&plan.route.label));
-        ctx.plan = Some(plan);
+        let plan = ctx.plan.insert(plan);
+        if let Some(tag) = hop.session {
+            // Told in the response whichever endpoint it is in the end.
+            ctx.tells_session = true;
+            plan.stick(snapshot.home(), tag);
+        }
         if ctx.draw(self.shared.clock.now()) { Ok(()) } else { Err(exhausted(ctx)) }
     }
 
@@ -163,6 +168,9 @@ impl Proxy {
         }
         let instance = HeaderValue::from_str(self.shared.peers.instance.as_str());
         let mut headers: Vec<_> = instance.ok().map(|instance| (INSTANCE, instance)).into_iter().collect();
+        if let Some(current) = ctx.current.as_ref().filter(|_| ctx.tells_session && refused.is_none()) {
+            headers.push((SESSION, session(current.candidate.tag)));
+        }
         if matches!(refused, Some(Fence | NoBackend | NoEndpoint | NoRoute | Overload | Starting)) {
             headers.push((UNSERVED, HeaderValue::from_static("1")));
         }
@@ -182,6 +190,7 @@ pub(super) fn send(request: &mut RequestHeader, limit: Option<Duration>, ctx: &C
         fence: plan.policy.tls.fence.as_ref().map(|fence| fence.to_vec()),
         deadline: limit,
         crossings: 1,
+        session: place(ctx),
     };
     for (name, value) in hop.headers() {
         request.insert_header(name, value)?;
@@ -199,6 +208,7 @@ pub(super) fn heard_peer(response: &ResponseHeader, ctx: &mut Ctx) -> Result<()>
     {
         lane.note_stranger();
     }
+    ctx.endpoint = response.headers.get(SESSION).and_then(session_tag);
     if !ctx.is_ping() && response.headers.contains_key(UNSERVED) {
         ctx.unserved = true;
         let mut error = Error::explain(ErrorType::ConnectError, "the edge there reached no pod");
@@ -206,6 +216,13 @@ pub(super) fn heard_peer(response: &ResponseHeader, ctx: &mut Ctx) -> Result<()>
         return Err(error);
     }
     Ok(())
+}
+
+/// Which endpoint of the cluster that is tried the client's session is at; 0 where it has none there.
+fn place(ctx: &Ctx) -> Option<u64> {
+    let ((_, place), current) = (&**ctx.session.as_ref()?, ctx.current.as_ref()?);
+    let here = place.as_ref().filter(|place| place.cluster == current.candidate.cluster_id);
+    Some(here.map_or(0, |place| place.tag))
 }
 
 /// The edge that a request came from.

@@ -11,6 +11,7 @@ fn hop() -> Hop {
         fence: Some(vec!["azure".parse().unwrap(), "google".parse().unwrap()]),
         deadline: Some(Duration::from_millis(14_900)),
         crossings: 1,
+        session: Some(0xfeed_0000_0000_0001),
     }
 }
 
@@ -20,7 +21,7 @@ fn map(hop: &Hop) -> HeaderMap {
 
 #[test]
 fn a_hop_comes_out_as_it_went_in() {
-    for hop in [hop(), Hop { country: None, fence: None, deadline: None, crossings: 2, ..hop() }] {
+    for hop in [hop(), Hop { country: None, fence: None, deadline: None, crossings: 2, session: None, ..hop() }] {
         assert_eq!(Hop::read(&map(&hop)), Ok(Some(hop)));
     }
     assert_eq!(Hop::read(&HeaderMap::new()), Ok(None));
@@ -46,6 +47,7 @@ fn a_field_that_is_wrong_or_missing_is_named() {
         (FENCE, Some("azure,,")),
         (DEADLINE, Some("-1")),
         (CROSSINGS, Some("many")),
+        (SESSION, Some("mine")),
     ] {
         let mut headers = map(&hop());
         headers.remove(&name);
