@@ -360,7 +360,11 @@ impl ProxyHttp for Proxy {
                         return Err(error);
                     }
                 };
-                Ok(Box::new(peer::peer(address, protocol, proof, carriage, connect, &self.dialers)))
+                let mut peer = peer::peer(address, protocol, proof, carriage, connect, &self.dialers);
+                if carriage == Carriage::Exchange && session.is_body_done() {
+                    peer::limit_stream(&mut peer, ctx.limits.request_timeout);
+                }
+                Ok(Box::new(peer))
             }
             Target::Peer(instance) => match self.way_to(&instance, carriage, connect, ctx) {
                 Ok(peer) => Ok(Box::new(peer)),

@@ -67,6 +67,21 @@ async fn a_slow_call_of_a_backend_that_lives_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_request_that_a_living_http2_backend_forgets_is_answered_504_and_the_connection_serves_on() {
+    let origin = H2cOrigin::held().await;
+    let world = World::new().route(WWW, "/", AppProtocol::H2c, &[&[origin.address]]);
+    let world = world.with(|config| config.upstream.request_timeout = Some(std::time::Duration::from_millis(200)));
+    let edge = Edge::start(&world, &[&[WWW]]);
+    let send = client::h2(edge.https, WWW).await;
+    let (waiting, _) = send.clone().send_request(call(), true).unwrap();
+    let get = http::Request::get(format!("https://{WWW}/")).body(()).unwrap();
+    let (forgotten, _) = send.clone().send_request(get, true).unwrap();
+    assert_eq!(soon("an end", forgotten).await.unwrap().status(), 504);
+    origin.answers.send_replace(true);
+    assert_eq!(soon("the call on the same connection", waiting).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn an_http1_client_reaches_an_h2c_backend() {
     let origin = H2cOrigin::echo().await;
     let edge = Edge::start(&World::new().route(WWW, "/", AppProtocol::H2c, &[&[origin.address]]), &[&[WWW]]);

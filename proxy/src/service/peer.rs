@@ -118,6 +118,14 @@ pub(crate) fn check_peer(address: SocketAddr, protocol: AppProtocol, proof: Proo
     peer
 }
 
+/// Over HTTP/2: how long the response's header may take, and each pause within its body, before the engine resets this stream and no
+/// other. Not for a request whose body is still being sent, since that would count.
+pub(crate) fn limit_stream(peer: &mut HttpPeer, limit: Option<Duration>) {
+    if peer.options.alpn.get_min_http_version() == 2 {
+        peer.options.read_timeout = limit;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

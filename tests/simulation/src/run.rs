@@ -196,7 +196,7 @@ impl Run {
     /// Waits for as long as nothing may be heard, once; as the edge does.
     fn listen(&mut self, id: u64, made: u32, wait: Wait) {
         let stretch = wait.in_silence.min(wait.most);
-        self.after(stretch, Event::Silence(id, made, Wait { most: wait.most - stretch, ..wait }));
+        self.after(stretch, Event::Silence(id, made, Wait { most: wait.most.saturating_sub(stretch), ..wait }));
     }
 
     fn silence(&mut self, id: u64, made: u32, left: Wait) {

@@ -177,11 +177,11 @@ fn an_ocean_takes_no_ten_times_as_long_as_usual() {
 #[test]
 fn calls_on_streams_tell_of_the_way_and_of_nothing_that_takes_long() {
     let (cell, cluster) = (Arc::new(EndpointCell::new(ms(160))), unknown());
-    let call = |now: Nanos, took| {
+    let ask = |now: Nanos, took| {
         Attempt::begin(Arc::clone(&cell), Arc::clone(&cluster), Due::Nothing, now).answered(200, now.after(ms(took)));
     };
-    (0..200).for_each(|n| call(at(f64::from(n) / 20.0), 155));
-    (0..50).for_each(|n| call(at(20.0 + f64::from(n)), 9000));
+    (0..200).for_each(|n| ask(at(f64::from(n) / 20.0), 155));
+    (0..50).for_each(|n| ask(at(20.0 + f64::from(n)), 9000));
     cluster.learn();
     assert!(cluster.patience() < ms(4000), "of the calls that wait for an event: nothing");
     assert!(cluster.silence(0.155) < ms(370));
@@ -295,7 +295,9 @@ fn who_is_doubted_gets_nothing_until_that_has_an_end() {
     let cell = Arc::new(EndpointCell::new(ms(1)));
     let (one, other) = (attempt(&cell, at(1.0)), attempt(&cell, at(1.0)));
     let mut ears = [one.ear(), other.ear()];
-    ears.iter_mut().for_each(|ear| ear.doubt(true));
+    for ear in &mut ears {
+        ear.doubt(true);
+    }
     ears[0].doubt(false);
     assert!(cell.silent(&unknown(), at(1.0)), "the other one has no answer yet");
     drop(ears);

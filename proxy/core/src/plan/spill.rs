@@ -70,7 +70,8 @@ impl Plan {
 }
 
 fn serves(member: &Member, now: Nanos) -> bool {
-    let well = |e: &&crate::pool::PoolEndpoint| e.ready && e.reachable() && !e.cell.ejected(now) && !e.cell.silent(&member.cell, now);
+    let well =
+        |e: &&crate::pool::PoolEndpoint| e.ready && e.reachable() && !e.cell.ejected(now) && !e.cell.silent(&member.cell, now);
     member.cell.closed(now).is_none() && member.endpoints.iter().any(|e| well(&e))
 }
 
