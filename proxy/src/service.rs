@@ -25,6 +25,7 @@ mod record;
 pub(crate) mod respond;
 mod retry;
 pub(crate) mod secure;
+mod stall;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -43,7 +44,7 @@ use pingora::apps::HttpServerOptions;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::v2::server::default_h2_options;
-use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
@@ -54,6 +55,7 @@ use self::dial::{Dialers, Handle};
 use self::peer::Carriage;
 pub(crate) use self::peer::{Proof, check_peer};
 use self::retry::{Failure, Verdict};
+pub use self::stall::Engine;
 use crate::ctx::{Ctx, Try};
 use crate::forwarded;
 use crate::limit::{Queues, RateLimits};
@@ -124,8 +126,9 @@ pub struct Proxy {
 }
 
 /// The engine, ready for [`ClientDoor`](crate::listen::ClientDoor).
-pub fn engine(shared: Arc<Shared>) -> Arc<HttpProxy<Proxy>> {
+pub fn engine(shared: Arc<Shared>) -> Arc<Engine> {
     let conf = ServerConf { max_retries: MOST_TRIES, threads: 1, upstream_keepalive_pool_size: POOL, ..ServerConf::default() };
+    let metrics = Arc::clone(&shared.metrics);
     let limits = shared.snapshot.load().config.limits.http2.clone();
     let mark = Mark::of(&shared.snapshot.load().config.fleet.name);
     let proxy = Proxy { shared, dialers: Dialers::default(), mark, rates: RateLimits::default(), queues: Arc::default() };
@@ -141,7 +144,7 @@ pub fn engine(shared: Arc<Shared>) -> Arc<HttpProxy<Proxy>> {
         .max_concurrent_reset_streams(H2_REMEMBERED_RESETS)
         .max_local_error_reset_streams(Some(H2_LOCAL_RESETS));
     engine.h2_options = Some(h2);
-    Arc::new(engine)
+    Arc::new(Engine { proxy: Arc::new(engine), metrics })
 }
 
 impl Proxy {
@@ -457,6 +460,12 @@ impl ProxyHttp for Proxy {
         digest: Option<&Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        if let Some(connection) = ctx.connection.as_ref().filter(|connection| matches!(connection.role, Role::Client))
+            && carriage(session) == Carriage::Exchange
+            && !session.is_body_done()
+        {
+            stall::await_body(connection.timeouts.body);
+        }
         if let Some(lane) = ctx.lane.clone() {
             self.check_peer(digest)?;
             self.watch_lane(lane, carriage(session), ctx);
@@ -505,6 +514,9 @@ impl ProxyHttp for Proxy {
     /// WebSocket dies right after its 101 (cloudflare/pingora#946).
     async fn request_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<()> {
         admit::check_body(ctx, session.body_bytes_read() as u64)?;
+        if let Some(connection) = &ctx.connection {
+            stall::moved(end, connection.timeouts.body);
+        }
         if end {
             ctx.await_header(repeatable(session), self.shared.clock.now());
         }

@@ -7,7 +7,6 @@ use arc_swap::ArcSwapOption;
 use causeway_config::{Config, PlainMode};
 use causeway_discovery::Update;
 use pingora::apps::HttpServerApp;
-use pingora::proxy::HttpProxy;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -43,7 +42,7 @@ pub(super) struct Doors {
 
 /// What the doors lead to.
 pub(super) struct Behind {
-    pub(super) engine: Arc<HttpProxy<service::Proxy>>,
+    pub(super) engine: Arc<service::Engine>,
     pub(super) config: Arc<Config>,
     pub(super) addresses: Addresses,
     pub(super) shared: Arc<Shared>,

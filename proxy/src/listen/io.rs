@@ -8,6 +8,7 @@
 //! - *A deadline for a whole request head*, since the engine's timeouts start anew with every byte.
 //! - *A strict look* at what HTTP/1.1 messages are framed by, since the engine forgives too much: see [`screen`](super::screen).
 //!   What is not plainly valid is answered here, and the engine sees a connection that has ended.
+//! - *A question to HTTP/2 clients that are silent*, whether they still live: see [`pulse`](super::pulse).
 //! - *The connection's facts*, for the request phases: see [`Connection`].
 //!
 //! Reading is not buffered: rustls holds what it decrypted, and an idle connection should cost little memory.
@@ -31,6 +32,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connection::{Connection, Role, Stage};
 use super::limits::IoLimits;
+use super::pulse::{ANSWER, Pulse};
 use super::screen::{Screen, Wrong, last_words, reply};
 use crate::metrics::{Metrics, RefusalReason};
 
@@ -65,6 +67,8 @@ pub struct ClientIo<T> {
     /// Rings then. Made only where somebody has to wait, since nearly every head comes at once.
     alarm: Option<Pin<Box<Sleep>>>,
     preface_left: usize,
+    /// Of HTTP/2 clients.
+    pulse: Option<Pulse>,
     /// The first byte of a request that the engine has yet to read.
     first: Option<u8>,
     carrier: Arc<ProxyDigest>,
@@ -95,7 +99,7 @@ impl<T> ClientIo<T> {
         let facts: Box<dyn std::any::Any + Send + Sync> = Box::new(Arc::clone(&connection));
         let carrier = Arc::new(ProxyDigest::new(Box::new(response), Some(facts)));
         let ssl = connection.tls.as_ref().map(|tls| Arc::new(SslDigest::new(tls.cipher, tls.version, None, None, Vec::new())));
-        let h2 = connection.h2();
+        let (h2, client) = (connection.h2(), matches!(connection.role, Role::Client));
         let preface_left = if h2 { H2_PREFACE } else { 0 };
         let mut io = Self {
             transport,
@@ -111,6 +115,7 @@ impl<T> ClientIo<T> {
             deadline: None,
             alarm: None,
             preface_left,
+            pulse: (h2 && client).then(|| Pulse::new(limits.silence)),
             first: None,
             carrier,
             socket: Arc::new(socket),
@@ -220,6 +225,45 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
         }
     }
 
+    /// Reads, and keeps the answer to a question of ours to itself: the engine knows of none. An answer that comes in pieces, or
+    /// behind something else, it passes over.
+    fn poll_transport(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.transport).poll_read(cx, buf))?;
+            let came = &buf.filled()[before..];
+            let Some(pulse) = self.pulse.as_mut().filter(|_| !came.is_empty()) else { return Poll::Ready(Ok(())) };
+            if !pulse.heard() || !self.screen.between_frames() || !came.starts_with(&ANSWER) {
+                return Poll::Ready(Ok(()));
+            }
+            let left = came.len() - ANSWER.len();
+            buf.filled_mut().copy_within(before + ANSWER.len().., before);
+            buf.set_filled(before + left);
+            if left > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Asks a client that is silent whether it lives, and ends its connection if it does not answer.
+    fn poll_pulse(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.preface_left > 0 {
+            return Poll::Pending;
+        }
+        while let Some(pulse) = &mut self.pulse {
+            match ready!(pulse.poll(cx)) {
+                None => return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client answers no PING")),
+                Some(question) => {
+                    self.written.extend_from_slice(question);
+                    self.unflushed = true;
+                    // An error shows itself at the next write, or as silence.
+                    let _ = self.poll_flush_all(cx);
+                }
+            }
+        }
+        Poll::Pending
+    }
+
     /// Waits for the first byte of a request, with no buffer for it; whether one has come, or nothing ever will. The next read
     /// gives it, and what is there behind it.
     pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
@@ -250,7 +294,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<T> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        match Pin::new(&mut this.transport).poll_read(cx, buf) {
+        match this.poll_transport(cx, buf) {
             Poll::Ready(Ok(())) => match this.received(&buf.filled()[before..]) {
                 Ok(()) => Poll::Ready(Ok(())),
                 Err(Wrong::Head(fault)) => {
@@ -289,7 +333,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<T> {
                         return Poll::Ready(Ok(()));
                     }
                 }
-                this.poll_deadline(cx).map(|()| Err(this.late()))
+                if this.poll_deadline(cx).is_ready() {
+                    return Poll::Ready(Err(this.late()));
+                }
+                this.poll_pulse(cx).map(Err)
             }
         }
     }
@@ -302,11 +349,16 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ClientIo<T> {
             ready!(this.poll_drain(cx))?;
         }
         this.unflushed = true;
-        if buf.len() >= WRITE_BUFFER {
-            return Pin::new(&mut this.transport).poll_write(cx, buf);
+        let taken = if buf.len() >= WRITE_BUFFER {
+            ready!(Pin::new(&mut this.transport).poll_write(cx, buf))?
+        } else {
+            this.written.extend_from_slice(buf);
+            buf.len()
+        };
+        if let Some(question) = this.pulse.as_mut().and_then(|pulse| pulse.sent(&buf[..taken])) {
+            this.written.extend_from_slice(question);
         }
-        this.written.extend_from_slice(buf);
-        Poll::Ready(Ok(buf.len()))
+        Poll::Ready(Ok(taken))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -15,6 +15,8 @@ pub struct IoLimits {
     pub head: HeadLimits,
     /// How long an HTTP/2 client may take for its preface.
     pub preface_timeout: Duration,
+    /// How long an HTTP/2 client may be silent, although it is asked.
+    pub silence: Duration,
     /// How many HTTP/2 frames that cost work and bring nothing may come in a second.
     pub control_frames: u32,
 }
@@ -29,6 +31,7 @@ impl From<&Limits> for IoLimits {
                 fields: limits.request_fields as usize,
             },
             preface_timeout: limits.http2.preface_timeout,
+            silence: limits.http2.idle_timeout,
             control_frames: limits.http2.control_frames,
         }
     }

@@ -18,6 +18,7 @@ mod limits;
 mod misdirected;
 mod preface;
 mod proxy_protocol;
+mod pulse;
 mod recorder;
 mod screen;
 mod socket;

@@ -57,6 +57,11 @@ impl Screen {
         self.reading = Reading::Head(Head::default());
     }
 
+    /// Whether the next byte begins a frame of HTTP/2.
+    pub(super) fn between_frames(&self) -> bool {
+        matches!(&self.reading, Reading::Frames(frames, ..) if frames.between())
+    }
+
     /// Looks at what came. A request behind the end of another is not looked at: the engine serves none that came before its
     /// predecessor was answered, and ends the connection.
     pub(super) fn look(&mut self, bytes: &[u8]) -> Result<(), Wrong> {

@@ -75,6 +75,68 @@ async fn the_next_head_of_a_connection_has_a_deadline_too() {
     assert_eq!(read_all(&mut io, 39).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
 }
 
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0causeway";
+const PONG: &[u8] = b"\0\0\x08\x06\x01\0\0\0\0causeway";
+
+/// A client that speaks HTTP/2, behind its preface, and our end.
+async fn h2() -> (DuplexStream, ClientIo<DuplexStream>) {
+    let address = "192.0.2.1:1".parse().unwrap();
+    let connection = Connection::new(address, address, address, None).speaking_h2c(true);
+    let (mut theirs, ours) = duplex(1 << 16);
+    let mut io = ClientIo::new(ours, -1, connection, IoLimits::default(), metrics());
+    theirs.write_all(PREFACE).await.unwrap();
+    read_all(&mut io, PREFACE.len()).await.unwrap();
+    (theirs, io)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_http2_client_is_asked_and_given_up_when_it_does_not_answer() {
+    let (mut theirs, mut io) = h2().await;
+    let start = Instant::now();
+    let error = read_all(&mut io, 1).await.unwrap_err();
+    assert_eq!((error.kind(), start.elapsed().as_secs()), (io::ErrorKind::TimedOut, 120));
+    let mut asked = [0; 17];
+    theirs.read_exact(&mut asked).await.unwrap();
+    assert_eq!(asked, PING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_answers_lives_and_the_engine_hears_nothing_of_it() {
+    let (mut theirs, mut io) = h2().await;
+    let frame: &[u8] = b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01";
+    let client = tokio::spawn(async move {
+        for answer in [PONG.to_vec(), [PONG, frame].concat()] {
+            let mut asked = [0; 17];
+            theirs.read_exact(&mut asked).await.unwrap();
+            theirs.write_all(&answer).await.unwrap();
+        }
+        theirs
+    });
+    let start = Instant::now();
+    let mut came = [0; 64];
+    let count = io.read(&mut came).await.unwrap();
+    assert_eq!(
+        (&came[..count], start.elapsed().as_secs()),
+        (frame, 120),
+        "asked twice, and only what is behind the answers came"
+    );
+    drop(client.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_question_stands_between_two_frames() {
+    let (mut theirs, mut io) = h2().await;
+    let frame = b"\0\0\x04\0\0\0\0\0\x01data";
+    io.write_all(&frame[..11]).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_mins(5), read_all(&mut io, 1)).await.is_err(), "it was not asked yet");
+    io.write_all(&frame[11..]).await.unwrap();
+    io.flush().await.unwrap();
+    let mut sent = [0; 30];
+    theirs.read_exact(&mut sent).await.unwrap();
+    assert_eq!(sent, [&frame[..], PING].concat()[..]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_http2_preface_that_never_comes_is_not_waited_for() {
     let tls = causeway_certs::ServerTls::new(causeway_certs::process_tickets().unwrap());

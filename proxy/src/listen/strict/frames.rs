@@ -9,6 +9,8 @@ pub(crate) struct Frames {
     have: usize,
     payload_left: usize,
     preface: usize,
+    /// Whether a block of fields goes on in the next frame, which nothing may come before (RFC 9113 section 6.10).
+    block: bool,
 }
 
 const HEADER: usize = 9;
@@ -17,14 +19,28 @@ const HEADER: usize = 9;
 const PREFACE: usize = 24;
 
 const DATA: u8 = 0x0;
+const HEADERS: u8 = 0x1;
 const PRIORITY: u8 = 0x2;
 const RST_STREAM: u8 = 0x3;
 const SETTINGS: u8 = 0x4;
+const PUSH_PROMISE: u8 = 0x5;
 const PING: u8 = 0x6;
+const CONTINUATION: u8 = 0x9;
+const END_HEADERS: u8 = 0x4;
 const ACK: u8 = 0x1;
 const END_STREAM: u8 = 0x1;
 
 impl Frames {
+    /// Of a side that sends no preface: a server.
+    pub(crate) fn without_preface() -> Self {
+        Self { preface: PREFACE, ..Self::default() }
+    }
+
+    /// Whether another frame could stand here.
+    pub(crate) fn between(&self) -> bool {
+        self.preface == PREFACE && self.have == 0 && self.payload_left == 0 && !self.block
+    }
+
     /// Takes the next bytes; how many control frames began in them.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> u32 {
         let preface = bytes.len().min(PREFACE - self.preface);
@@ -43,6 +59,9 @@ impl Frames {
                 let [high, middle, low, kind, flags, ..] = self.header;
                 self.payload_left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
                 self.have = 0;
+                if matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION) {
+                    self.block = flags & END_HEADERS == 0;
+                }
                 count += u32::from(is_control(kind, flags, self.payload_left));
             }
         }
@@ -92,5 +111,27 @@ mod tests {
             let mut frames = Frames::default();
             assert_eq!(all.chunks(cut).map(|part| frames.feed(part)).sum::<u32>(), 5, "{cut}");
         }
+    }
+
+    #[test]
+    fn a_frame_may_stand_where_no_other_is_open() {
+        let mut frames = Frames::without_preface();
+        assert!(frames.between());
+        for (bytes, between) in [
+            (frame(DATA, 0, 10), true),
+            (frame(HEADERS, 0, 3), false),
+            (frame(CONTINUATION, 0, 3), false),
+            (frame(CONTINUATION, END_HEADERS, 3), true),
+            (frame(HEADERS, END_HEADERS, 0), true),
+        ] {
+            frames.feed(&bytes[..4]);
+            assert!(!frames.between());
+            frames.feed(&bytes[4..]);
+            assert_eq!(frames.between(), between, "{bytes:?}");
+        }
+        let mut client = Frames::default();
+        assert!(!client.between());
+        client.feed(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        assert!(client.between());
     }
 }
