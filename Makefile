@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # For `make demo ARGS='--port-base 9000'`, and for the test runner: `make test ARGS=precedence`.
 ARGS ?=
 
-.PHONY: help setup demo test conformance manifests soak failover-wan handover bench bench-follow bench-compare failover-report instructions peers \
+.PHONY: help setup demo test conformance fuzz manifests soak failover-wan handover bench bench-follow bench-compare failover-report instructions peers \
 	fmt fmt-check lint docs schema deny advisories check clean
 
 help: ## List the targets
@@ -57,6 +57,10 @@ handover: setup ## Ten upgrades in a row under load, process by process (a minut
 conformance: setup ## Run what third parties wrote against an edge: sslyze, h2load, grpcio, websockets (installs them)
 	@.ci/need h2load sslyze conformance-python
 	cargo test --workspace --test conformance -- --ignored --test-threads 1
+
+fuzz: setup ## Fuzz the parsers of outside bytes with libFuzzer (ARGS='path --seconds 600', or ARGS=all)
+	@.ci/need c++
+	@fuzz/run $(ARGS)
 
 bench: setup ## Measure compile, plan and SNI lookup (optimised: the first build takes minutes)
 	cargo bench --package causeway-benches $(ARGS)

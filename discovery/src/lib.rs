@@ -27,7 +27,7 @@ pub mod translate;
 
 pub use debounce::Timing;
 pub use hub::{Hub, SecretsView, SourceFactory, Update};
-pub use manifests::{ManifestSource, load};
+pub use manifests::{ManifestSource, load, read};
 pub use reuse::reuse;
 pub use secret::{CertificatePair, Secret, SecretBytes, SecretError, SecretKind};
 pub use source::{Clock, ClusterSource, Publisher, WantedSecrets};

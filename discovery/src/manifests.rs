@@ -18,6 +18,7 @@ use std::path::Path;
 use causeway_config::ClusterId;
 use causeway_core::cluster::ClusterState;
 use causeway_core::diagnostics::Diagnostic;
+use zeroize::Zeroizing;
 
 pub use watch::ManifestSource;
 
@@ -36,6 +37,13 @@ pub fn load(cluster: &ClusterId, folder: &Path) -> (ClusterState, Secrets) {
             (ClusterState { diagnostics, ..ClusterState::syncing(cluster.clone()) }, Secrets::new())
         }
     }
+}
+
+/// Reads one file that is in memory: what [`load`] would say of a folder that holds it alone.
+pub fn read(cluster: &ClusterId, path: &Path, bytes: &[u8]) -> (ClusterState, Secrets) {
+    let file = files::File { path: path.to_owned(), content: Ok(Zeroizing::new(bytes.to_vec())) };
+    let scan = files::Scan { files: vec![file], ..files::Scan::default() };
+    Contents::default().next(cluster, scan).assemble(cluster)
 }
 
 /// The whole folder is not there, or may not be read.

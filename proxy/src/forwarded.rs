@@ -60,9 +60,12 @@ pub fn client(sender: IpAddr, headers: &HeaderMap, forwarded_for: &[IpNet]) -> C
 }
 
 /// The addresses of X-Forwarded-For, left to right; `None` for what is no address.
+///
+/// Each entry by itself, whatever octets are in the others: what a client writes must not hide what a balancer adds.
 fn entries(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let values = headers.get_all(X_FORWARDED_FOR).iter();
-    values.flat_map(|value| value.to_str().unwrap_or("?").split(',')).map(|entry| address(entry.trim())).collect()
+    let entries = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    entries.map(|entry| address(std::str::from_utf8(entry).ok()?.trim())).collect()
 }
 
 /// An address as proxies write it: bare, with a port (Azure's gateways do), or an IPv6 one in brackets.

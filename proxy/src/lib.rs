@@ -18,6 +18,8 @@ pub mod control;
 pub mod ctx;
 pub mod drain;
 pub mod forwarded;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 pub mod geo_db;
 pub mod handover;
 pub mod health;

@@ -55,6 +55,15 @@ fn a_chain_over_several_header_lines_is_one_chain() {
     assert_eq!(client(ip("10.0.0.1"), &headers, &trusted()).address, ip("203.0.113.5"));
 }
 
+/// A client behind a balancer must not be able to pass for the balancer.
+#[test]
+fn octets_that_are_no_text_hide_no_entry_but_their_own() {
+    for value in [b"\xff\xfe, 203.0.113.5".as_slice(), b"\xff, 203.0.113.5, 10.9.9.9"] {
+        let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_bytes(value).unwrap())]);
+        assert_eq!(client(ip("10.0.0.1"), &headers, &trusted()).address, ip("203.0.113.5"));
+    }
+}
+
 #[test]
 fn an_empty_list_trusts_nobody() {
     let headers = incoming(&[("x-forwarded-for", "203.0.113.5")]);

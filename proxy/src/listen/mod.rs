@@ -12,6 +12,8 @@ mod accept;
 mod client;
 mod client_ca;
 mod connection;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 pub(crate) mod http1;
 mod io;
 mod limits;

@@ -113,7 +113,7 @@ pub(super) async fn read<R: AsyncRead + Unpin>(
 
 /// What the first bytes of a connection are.
 #[derive(Debug, PartialEq, Eq)]
-enum Parsed {
+pub(super) enum Parsed {
     /// The beginning of a header, perhaps.
     Partial,
     /// Not a header.
@@ -122,7 +122,7 @@ enum Parsed {
     Header(Header, usize),
 }
 
-fn parse(bytes: &[u8]) -> Result<Parsed, ProxyProtocolError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProxyProtocolError> {
     let begins = |prefix: &[u8]| {
         let common = bytes.len().min(prefix.len());
         bytes[..common] == prefix[..common]

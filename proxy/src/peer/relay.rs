@@ -71,7 +71,7 @@ impl RelayHead {
     }
 
     /// Its length, in two bytes, and then itself.
-    fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let text = serde_json::to_vec(self).unwrap_or_default();
         let length = u16::try_from(text.len()).unwrap_or_default();
         [&length.to_be_bytes(), text.as_slice()].concat()
