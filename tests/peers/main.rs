@@ -1,6 +1,8 @@
 //! Edges that reach each other's pods through each other. One binary, a module for each matter.
 #![allow(clippy::unwrap_used, clippy::float_cmp)]
 
+mod bad_input;
+mod balancer;
 mod crossing;
 mod door;
 mod failover;

@@ -9,7 +9,7 @@ use super::tls::version;
 use super::values;
 use crate::error::FaultKind;
 use crate::ids::{ClusterId, HostPattern, Owner};
-use crate::model::{Cluster, HealthCheck, HostPolicy, Preference, Reach, SessionPersistence, Terminate};
+use crate::model::{Cluster, ClusterState, HealthCheck, HostPolicy, Preference, Reach, SessionPersistence, Terminate};
 use crate::raw::{At, Entries, RawDuration, RawHealthCheck, RawHost, RawSessionPersistence, RawTerminate};
 use crate::tree::NodeId;
 
@@ -163,6 +163,14 @@ impl Check<'_> {
                 self.report.fault(name.node(), FaultKind::Conflict, message, "keep one of the two");
             }
             allow.push(id);
+        }
+        let on = |id: &ClusterId| clusters.iter().any(|c| c.id == *id && c.state != ClusterState::Off);
+        if !allow.is_empty() && !allow.iter().any(on) {
+            self.report.warn(
+                at,
+                "every cluster inside this fence is off, so that the host is served by nobody",
+                "let a cluster in that is on, or set `state` of one of them to `active`",
+            );
         }
         Some(allow)
     }

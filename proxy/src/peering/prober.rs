@@ -314,6 +314,10 @@ where
             answered: now,
             succeeded: None,
         });
+        // Where it was found first, as long as it is there: several addresses may lead to it.
+        if !self.lanes.iter().any(|lane| lane.address == edge.address) {
+            edge.address = lane.address;
+        }
         (edge.synced, edge.report, edge.answered, edge.succeeded) = (probe.synced, report, now, None);
         if let Some(counts) = probe.counts {
             let known = edge.counts.as_ref().map(|(generation, counts)| (*generation, &**counts));
@@ -425,7 +429,7 @@ where
 /// What to do about a link that does not work.
 fn remedy(fault: &str) -> String {
     let says = |part: &str| fault.contains(part);
-    let remedy = if says("Expired") || says("expired") || says("NotValidYet") {
+    let remedy = if says("Expired") || says("expired") || says("NotValidYet") || says("not valid yet") {
         "issue a new certificate with `causeway ca issue`, or set the clock of whichever side is wrong"
     } else if says("UnknownIssuer") || says("UnknownCA") || says("BadSignature") || says("DecryptError") {
         "the two sides trust different authorities: put both authorities into fleet.tls.ca of every cluster while one is replaced"
