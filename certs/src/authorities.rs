@@ -7,8 +7,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 
-use crate::certificate::Fingerprint;
 use crate::error::CertError;
+use crate::fingerprint::Fingerprint;
 use crate::{chain, pem};
 
 /// One authority or more. Equal where their certificates are, in their order.

@@ -10,6 +10,7 @@ use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 
 use crate::error::CertError;
+use crate::fingerprint::Fingerprint;
 use crate::names::Names;
 use crate::tls::{ServerTls, Terms};
 use crate::{chain, pem};
@@ -154,22 +155,6 @@ impl Validity {
     /// Whether `now` lies within.
     pub fn contains(&self, now: i64) -> bool {
         (self.not_before..=self.not_after).contains(&now)
-    }
-}
-
-/// The SHA-256 of the leaf's DER; shown in lower-case hexadecimal.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fingerprint(pub [u8; 32]);
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

@@ -11,8 +11,8 @@ use rustls::server::danger::ClientCertVerifier;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::certificate::Fingerprint;
 use crate::error::CertError;
+use crate::fingerprint::Fingerprint;
 use crate::pem;
 
 /// The authorities whose certificates clients of a host may or must show.

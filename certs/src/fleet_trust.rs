@@ -23,8 +23,9 @@ use sha2::{Digest, Sha256};
 use x509_parser::extensions::GeneralName;
 use zeroize::Zeroizing;
 
-use crate::certificate::{Fingerprint, Validity};
+use crate::certificate::Validity;
 use crate::error::CertError;
+use crate::fingerprint::Fingerprint;
 use crate::fleet_ca::{dns_name, uri_prefix};
 use crate::{chain, pem};
 

@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use causeway_config::{HostName, HostPattern};
 
-use crate::certificate::{Certificate, Fingerprint};
+use crate::certificate::Certificate;
 use crate::error::CertError;
+use crate::fingerprint::Fingerprint;
 use crate::names::{normal, parent};
 use crate::problem::{EXPIRES_SOON, Problem};
 

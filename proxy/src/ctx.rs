@@ -11,10 +11,10 @@ use causeway_core::{Candidate, Nanos, Plan};
 use http::HeaderValue;
 
 use crate::forwarded::Client;
+use crate::limit::Ended;
 use crate::listen::{Connection, Role};
 use crate::metrics::{Open, RefusalReason};
 use crate::peer::lane::Lane;
-use crate::service::admit::Ended;
 use crate::service::dial::{Deadline, Handle};
 use crate::sessions::Place;
 

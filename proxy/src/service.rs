@@ -10,110 +10,57 @@
 //! logging                counted and logged
 //! ```
 //!
-//! Decisions are made elsewhere and are pure: `plan` in the core, `retry`, `head` and `headers` beside this. What is here
+//! Decisions are made elsewhere and are pure: `plan` in the core, `retry`, `head` and `headers` beside this; `decide` asks them. What is here
 //! also closes what the engine leaves open; such places say so.
 
 pub(crate) mod admit;
 mod cdn_loop;
 mod crossing;
+mod decide;
 pub(crate) mod dial;
 mod doubt;
+mod engine;
 pub(crate) mod head;
 mod headers;
 mod peer;
 mod record;
+mod replies;
 pub(crate) mod respond;
 mod retry;
 pub(crate) mod secure;
+mod session;
 mod stall;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use causeway_certs::Match;
-use causeway_config::Config;
 use causeway_core::cell::Due;
 use causeway_core::cluster::AppProtocol;
-use causeway_core::policy::TlsPolicy;
-use causeway_core::{Candidate, Refusal, RequestHead, Target, plan};
-use http::header::SET_COOKIE;
+use causeway_core::{Candidate, Target};
 use http::{HeaderValue, StatusCode};
-use pingora::apps::HttpServerOptions;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
-use pingora::protocols::http::v2::server::default_h2_options;
-use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
-use pingora::server::configuration::ServerConf;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
-use tracing::debug;
 
 use self::cdn_loop::Mark;
 use self::dial::{Dialers, Handle};
+pub use self::engine::engine;
 use self::peer::Carriage;
 pub(crate) use self::peer::{Proof, check_peer};
 use self::retry::{Failure, Verdict};
 pub use self::stall::Engine;
 use crate::ctx::{Ctx, Try};
-use crate::forwarded;
 use crate::limit::{Queues, RateLimits};
-use crate::listen::{Connection, Role, Stage, misdirected};
-use crate::metrics::{RefusalReason, RetryReason};
-use crate::reply::Reply;
-use crate::sessions::{self, Place};
+use crate::listen::{Connection, Role, Stage};
+use crate::metrics::RetryReason;
 use crate::shared::Shared;
-
-/// HTTP/2 streams that a client opened and reset before the edge came to them (rapid reset, CVE-2023-44487), that are
-/// remembered after their end, and that the edge itself had to reset for the client's faults (`MadeYouReset`, CVE-2025-8671):
-/// beyond these the connection is ended with `ENHANCE_YOUR_CALM`.
-const H2_PENDING_RESETS: usize = 20;
-const H2_REMEMBERED_RESETS: usize = 50;
-const H2_LOCAL_RESETS: usize = 128;
-
-/// What a client may send before the backend has read it: enough for 10 MB/s over 100 ms, HTTP/2's own 64 KiB is not.
-const H2_STREAM_WINDOW: u32 = 1 << 20;
-const H2_CONNECTION_WINDOW: u32 = 2 << 20;
-
-/// The most tries that the engine allows; the configuration's own limit lies below.
-const MOST_TRIES: usize = 16;
 
 /// How the engine is told that a response will not be used, since the request is tried elsewhere.
 const RETRIED_STATUS: ErrorType = ErrorType::Custom("StatusRetried");
-
-/// Idle connections to backends, over all of them.
-const POOL: usize = 4096;
-
-const MISDIRECTED: Reply = Reply::new(
-    StatusCode::MISDIRECTED_REQUEST,
-    RefusalReason::Misdirected,
-    "this host is served over a connection of its own only",
-);
-const BAD_PATH: Reply =
-    Reply::new(StatusCode::BAD_REQUEST, RefusalReason::BadRequest, "the request's path is malformed or ambiguous");
-const CIRCLES: Reply =
-    Reply::new(StatusCode::LOOP_DETECTED, RefusalReason::Loop, "an edge of this fleet has sent this request on before");
-const UNKNOWN_HOST: Reply = Reply::new(StatusCode::NOT_FOUND, RefusalReason::NoRoute, "no route for this host");
-const UNKNOWN_PATH: Reply = Reply::new(StatusCode::NOT_FOUND, RefusalReason::NoRoute, "no route for this path");
-const UNKNOWN_POOL: Reply =
-    Reply::new(StatusCode::NOT_FOUND, RefusalReason::NoRoute, "no route of this edge leads to this service");
-const STARTING: Reply = Reply::new(StatusCode::SERVICE_UNAVAILABLE, RefusalReason::Starting, "this edge is starting");
-const NO_BACKEND: Reply =
-    Reply::new(StatusCode::SERVICE_UNAVAILABLE, RefusalReason::NoBackend, "the route has no usable backend");
-const FENCED: Reply = Reply::new(
-    StatusCode::SERVICE_UNAVAILABLE,
-    RefusalReason::Fence,
-    "nobody inside this host's residency fence can serve it now",
-);
-const NO_ENDPOINT: Reply =
-    Reply::new(StatusCode::SERVICE_UNAVAILABLE, RefusalReason::NoEndpoint, "no backend of this service can serve it now");
-
-/// The answer when no candidate is left.
-fn exhausted(ctx: &Ctx) -> Reply {
-    let fenced = ctx.plan.as_ref().is_some_and(|plan| plan.policy.tls.fence.is_some());
-    if fenced { FENCED } else { NO_ENDPOINT }
-}
 
 /// What clients' requests go through.
 pub struct Proxy {
@@ -125,95 +72,7 @@ pub struct Proxy {
     queues: Arc<Queues>,
 }
 
-/// The engine, ready for [`ClientDoor`](crate::listen::ClientDoor).
-pub fn engine(shared: Arc<Shared>) -> Arc<Engine> {
-    let conf = ServerConf { max_retries: MOST_TRIES, threads: 1, upstream_keepalive_pool_size: POOL, ..ServerConf::default() };
-    let metrics = Arc::clone(&shared.metrics);
-    let limits = shared.snapshot.load().config.limits.http2.clone();
-    let mark = Mark::of(&shared.snapshot.load().config.fleet.name);
-    let proxy = Proxy { shared, dialers: Dialers::default(), mark, rates: RateLimits::default(), queues: Arc::default() };
-    let mut engine = http_proxy(&Arc::new(conf), proxy);
-    let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(limits.idle_timeout);
-    engine.server_options = Some(options);
-    let mut h2 = default_h2_options();
-    h2.initial_window_size(H2_STREAM_WINDOW)
-        .initial_connection_window_size(H2_CONNECTION_WINDOW)
-        .max_concurrent_streams(limits.streams)
-        .max_pending_accept_reset_streams(H2_PENDING_RESETS)
-        .max_concurrent_reset_streams(H2_REMEMBERED_RESETS)
-        .max_local_error_reset_streams(Some(H2_LOCAL_RESETS));
-    engine.h2_options = Some(h2);
-    Arc::new(Engine { proxy: Arc::new(engine), metrics })
-}
-
 impl Proxy {
-    /// Decides what to do with a request; an `Err` is an answer.
-    fn decide(&self, session: &Session, ctx: &mut Ctx) -> Result<(), Reply> {
-        let request = session.req_header();
-        // One snapshot for the whole request; the guard is gone before anything is waited for.
-        let snapshot = self.shared.snapshot.load();
-        let config = &snapshot.config;
-        ctx.limits = config.upstream.clone();
-        ctx.served_by = config.responses.served_by;
-        ctx.logged = config.access_log.enabled;
-        if let Some(connection) = &ctx.connection {
-            let plain = || config.listen.http.as_ref().map_or(&[][..], |http| &http.forwarded_for);
-            let believed = if connection.tls.is_some() { &config.listen.https.forwarded_for } else { plain() };
-            ctx.client = forwarded::client(connection.client.ip(), &request.headers, believed);
-        }
-        ctx.request_id = forwarded::request_id(&ctx.client, &request.headers, fastrand::u128(..));
-        let asked = head::check(request, &config.limits)?;
-        ctx.authority = asked.authority;
-        ctx.host = asked.host;
-        if self.mark.is_on(request) {
-            return Err(CIRCLES);
-        }
-        self.check_connection(ctx, &snapshot.policies.of_host(&ctx.host).tls, config)?;
-        let location = (self.shared.locate)(ctx.client.address);
-        ctx.country = location.as_ref().map(|location| location.country);
-        let head = RequestHead { host: &ctx.host, path: head::path(request) };
-        let plan = plan(&snapshot, head, location.as_ref(), fastrand::u64(..)).map_err(|refusal| match refusal {
-            Refusal::Starting => STARTING,
-            Refusal::UnknownHost => UNKNOWN_HOST,
-            Refusal::UnknownPath => UNKNOWN_PATH,
-            Refusal::UnknownPool(_) => UNKNOWN_POOL,
-            Refusal::Fenced => FENCED,
-            Refusal::BadPath(_) => BAD_PATH,
-            Refusal::NoBackend(_) => NO_BACKEND,
-        })?;
-        ctx.route = Some(Arc::clone(&plan.route.label));
-        let plan = ctx.plan.insert(plan);
-        if let Some(persistence) = plan.policy.session.clone() {
-            let found = self.shared.sessions.find(&request.headers, &persistence, &ctx.host, unix_now());
-            if let Some(place) = &found {
-                plan.stick(&place.cluster, place.tag);
-            }
-            ctx.session = Some(Box::new((persistence, found)));
-        }
-        self.hold(request, ctx)?;
-        if ctx.draw(self.shared.clock.now()) { Ok(()) } else { Err(exhausted(ctx)) }
-    }
-
-    /// Host against SNI, and against a connection without TLS.
-    fn check_connection(&self, ctx: &Ctx, demanded: &TlsPolicy, config: &Config) -> Result<(), Reply> {
-        let Some(connection) = &ctx.connection else { return Ok(()) };
-        let Some(tls) = &connection.tls else {
-            return if secure::needs_tls(demanded, config) { Err(secure::TLS_ONLY) } else { Ok(()) };
-        };
-        // The default certificate answers who named nobody, or somebody unknown. Nobody coalesces on it by mistake, and a
-        // better one cannot be had by whoever tests with `curl -k -H 'Host: ...' https://LOAD-BALANCER/`, over HTTP/2 too.
-        let covered = || tls.served.matched == Match::Default || tls.served.certificate.covers(&ctx.host);
-        let better = || self.shared.certificates.load().has(&ctx.host);
-        match misdirected(&tls.policy, demanded, tls.h2, covered, better) {
-            Some(why) => {
-                debug!(host = ctx.host, ?why, "misdirected");
-                Err(MISDIRECTED)
-            }
-            None => Ok(()),
-        }
-    }
-
     /// Notes a try that found no connection, and whether there will be another one.
     fn unconnected(&self, ctx: &mut Ctx, error: &mut Error) {
         if let Some(current) = &mut ctx.current {
@@ -246,25 +105,6 @@ impl Proxy {
                 distance.observe(took);
             }
         }
-    }
-
-    /// Tells the client where its session is, where it does not know yet. A session that had to move keeps its end.
-    fn keep_session(&self, response: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
-        let (Some(session), Some(current)) = (&ctx.session, &ctx.current) else { return Ok(()) };
-        let (persistence, known) = &**session;
-        // Behind an edge it is a pod of that cluster, which every edge there finds by its tag; of an older edge, the edge itself.
-        let (cluster, tag) = (&current.candidate.cluster_id, ctx.endpoint.unwrap_or(current.candidate.tag));
-        let same = known.as_ref().is_some_and(|place| place.cluster == *cluster && place.tag == tag);
-        if same || current.answered.is_none() || response.status.is_server_error() {
-            return Ok(());
-        }
-        let now = unix_now();
-        let until = known.as_ref().map_or_else(|| sessions::end(persistence, now), |place| place.until);
-        let place = Place { cluster: cluster.clone(), tag, until };
-        if let Some(cookie) = self.shared.sessions.cookie(persistence, &ctx.host, &place, now) {
-            response.append_header(SET_COOKIE, cookie)?;
-        }
-        Ok(())
     }
 
     /// Whether the pool's budget pays for another try. Where nothing was asked of a backend it costs nothing.
@@ -622,11 +462,6 @@ fn carriage(session: &Session) -> Carriage {
     } else {
         Carriage::Exchange
     }
-}
-
-/// Seconds since 1970.
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// An id for answers to requests that never got one.

@@ -35,7 +35,7 @@ fn the_demo_shows_what_it_promises() {
     assert_eq!(line(&out, "client in the United States"), ["aws", "aws", "aws"]);
     assert_eq!(line(&out, "client in Singapore"), ["google", "google", "google"]);
     assert_eq!(line(&out, "client in nobody knows where"), ["aws", "azure", "google"]);
-    assert_eq!(out.matches("   ok ").count(), 7, "{out}");
+    assert_eq!(out.matches("   ok ").count(), 8, "{out}");
     for (edge, other) in [("aws", "aws"), ("azure", "aws"), ("google", "google")] {
         let row = line(&out, &format!("azure dark      {edge}"));
         assert_eq!((&*row[1], &*row[2]), ("0", other), "{out}");
@@ -59,7 +59,7 @@ fn a_port_in_use_is_named_before_anything_starts() {
     assert!(!status.success(), "{out}");
     // Another process may have one before it, so that this is the one which is named.
     let named = line(&err, "causeway: port")[0].trim_end_matches(',').parse::<u16>().unwrap();
-    assert!((port - 11..=port).contains(&named), "{err}");
+    assert!((port - 11..port + 32).contains(&named), "{err}");
     assert!(named != port || err.contains("for http of the edge in azure"), "{err}");
     assert!(err.contains("cannot be had; choose another --port-base"), "{err}");
     assert!(!out.contains("edges"), "{out}");

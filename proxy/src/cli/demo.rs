@@ -40,8 +40,9 @@ pub(super) struct Demo {
     /// `KUBEBUILDER_ASSETS` names a folder with etcd and kube-apiserver. Runs in a network namespace of its own.
     #[arg(long)]
     kube: bool,
-    /// Ports from N on: https N to N+2, http N+10 to N+12, health from N+20, admin from N+30; chosen by the kernel otherwise.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=65_503))]
+    /// Ports from N on: https N to N+2, http N+10 to N+12, health from N+20, admin from N+30, peer from N+40; chosen by
+    /// the kernel otherwise.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=65_493))]
     port_base: Option<u16>,
     /// Leave the files and logs in place at the end. Where something went wrong, they stay anyway.
     #[arg(long)]

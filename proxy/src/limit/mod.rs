@@ -10,7 +10,7 @@ mod queue;
 mod rate;
 
 pub use gate::{Gate, Pass};
-pub use queue::{Queues, Turn};
+pub use queue::{Ended, Queues, Turn};
 pub use rate::RateLimits;
 
 use std::net::IpAddr;

@@ -86,6 +86,26 @@ impl Queues {
     }
 }
 
+/// Rings for who waits for a pool, when a request to it has ended: drop it after all that counts the request as in flight.
+#[derive(Debug)]
+pub struct Ended {
+    queues: Arc<Queues>,
+    pool: PoolKey,
+}
+
+impl Ended {
+    /// For a request to this pool.
+    pub fn of(queues: Arc<Queues>, pool: PoolKey) -> Self {
+        Self { queues, pool }
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.queues.ended(&self.pool);
+    }
+}
+
 /// A place in a queue. Dropping it leaves the queue.
 struct Place<'a> {
     queues: &'a Queues,

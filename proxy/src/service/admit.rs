@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use causeway_core::pool::PoolKey;
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 use pingora::{Error, ErrorType, Result};
 
 use super::Proxy;
 use crate::ctx::Ctx;
-use crate::limit::{Queues, Turn};
+use crate::limit::{Ended, Turn};
 use crate::metrics::RefusalReason;
 use crate::reply::Reply;
 
@@ -26,19 +25,6 @@ const OVERLOADED: Reply = Reply::new(
 
 /// A body that turned out too long on its way.
 pub(super) const BODY_TOO_LARGE: ErrorType = ErrorType::new("BodyTooLarge");
-
-/// Rings for who waits for a pool, when a request to it has ended: drop it after all that counts the request as in flight.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    queues: Arc<Queues>,
-    pool: PoolKey,
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.queues.ended(&self.pool);
-    }
-}
 
 impl Proxy {
     /// The host's limits. The client's address is known, and the plan made.
@@ -62,7 +48,7 @@ impl Proxy {
         let (Some(plan), Some(_)) = (&ctx.plan, ctx.limits.concurrency.requests) else { return Ok(()) };
         match self.queues.turn(&plan.pool, ctx.limits.concurrency).await {
             Turn::Now => {
-                ctx.ended = Some(Ended { queues: Arc::clone(&self.queues), pool: plan.pool.spec.key.clone() });
+                ctx.ended = Some(Ended::of(Arc::clone(&self.queues), plan.pool.spec.key.clone()));
                 Ok(())
             }
             Turn::Never => Err(OVERLOADED),

@@ -16,7 +16,8 @@ use pingora::{Error, ErrorType, Result};
 use tracing::{debug, warn};
 
 use super::peer::Carriage;
-use super::{FENCED, NO_BACKEND, Proxy, STARTING, UNKNOWN_POOL, doubt, exhausted, head};
+use super::replies::{FENCED, NO_BACKEND, STARTING, UNKNOWN_POOL, exhausted};
+use super::{Proxy, doubt, head};
 use crate::ctx::Ctx;
 use crate::forwarded::{self, Client};
 use crate::listen::{PeerFacts, Role};

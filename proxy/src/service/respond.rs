@@ -54,7 +54,7 @@ impl Proxy {
         let faulty = ctx.connection.as_ref().is_some_and(|connection| connection.faulty());
         let answer = match error {
             _ if faulty => Some(BAD_REQUEST),
-            error if nobody_there(error, ctx) => Some(super::exhausted(ctx)),
+            error if nobody_there(error, ctx) => Some(super::replies::exhausted(ctx)),
             error => failure(error),
         };
         debug!(%error, request = id(&ctx.request_id), "not served");

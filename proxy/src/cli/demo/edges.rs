@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use http::StatusCode;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::error::Elapsed;
 
 use super::client;
 use super::expect::{BANK, WWW};
@@ -64,13 +65,29 @@ pub(super) fn check_ports(base: Option<u16>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts all of them, and waits until each knows the whole fleet. `configs` and logs are in `folder`.
-pub(super) async fn start(folder: &Path, config: impl Fn(&str) -> PathBuf) -> anyhow::Result<Vec<Edge>> {
+/// Starts all of them, tells each where the others are (`introduce`, by the addresses of their peer ports), and waits until each knows
+/// the whole fleet. Configurations and logs are in `folder`.
+pub(super) async fn start(
+    folder: &Path,
+    config: impl Fn(&str) -> PathBuf,
+    introduce: impl FnOnce([SocketAddr; 3]) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<Edge>> {
     // All are begun before one is waited for.
     let starting = CLUSTERS.map(|home| Starting::begin(home, &config(home), folder.join(format!("edge-{home}.log"))));
-    let mut edges = Vec::new();
+    let mut bound = Vec::new();
     for edge in starting {
-        edges.push(edge?.ready().await?);
+        let mut edge = edge?;
+        let addresses = tokio::time::timeout(START, edge.addresses()).await;
+        let addresses = edge.explained(addresses).await?;
+        bound.push((edge, addresses));
+    }
+    let peers: Vec<_> = bound.iter().map(|(_, addresses)| first(&addresses.peer)).collect::<anyhow::Result<_>>()?;
+    introduce(peers.try_into().expect("an edge for each cluster"))?;
+    let mut edges = Vec::new();
+    for (mut edge, addresses) in bound {
+        let ready = tokio::time::timeout(START, edge.knows_the_fleet(&addresses)).await;
+        edge.explained(ready).await?;
+        edges.push(edge.serving(&addresses)?);
     }
     Ok(edges)
 }
@@ -95,10 +112,10 @@ impl Starting {
         Ok(Self { home, log, process, stdout: BufReader::new(stdout) })
     }
 
-    /// Waits for it.
-    async fn ready(mut self) -> anyhow::Result<Edge> {
-        match tokio::time::timeout(START, self.addresses()).await {
-            Ok(Ok(addresses)) => self.serving(&addresses),
+    /// What came of waiting for it, with the reason where it is to be had.
+    async fn explained<T>(&mut self, waited: Result<anyhow::Result<T>, Elapsed>) -> anyhow::Result<T> {
+        match waited {
+            Ok(Ok(found)) => Ok(found),
             Ok(Err(error)) => {
                 // It has ended, or is about to.
                 let status = tokio::time::timeout(END, self.process.wait()).await;
@@ -114,20 +131,24 @@ impl Starting {
         }
     }
 
-    /// Where it listens, as soon as it serves the whole fleet.
+    /// Where it listens.
     async fn addresses(&mut self) -> anyhow::Result<Addresses> {
         let mut line = String::new();
         self.stdout.read_line(&mut line).await?;
-        let addresses: Addresses = serde_json::from_str(&line).context("it printed no addresses")?;
+        serde_json::from_str(&line).context("it printed no addresses")
+    }
+
+    /// Waits until it serves the whole fleet.
+    async fn knows_the_fleet(&mut self, addresses: &Addresses) -> anyhow::Result<()> {
         let (health, admin) = (first(&addresses.health)?, first(&addresses.admin)?);
         loop {
             if let Some(status) = self.process.try_wait()? {
                 bail!("it ended: {status}");
             }
             if client::get(health, "/readyz").await?.head.status == StatusCode::OK
-                && knows_all(&client::get(admin, "/metrics").await?.body)
+                && knows_all(self.home, &client::get(admin, "/metrics").await?.body)
             {
-                return Ok(addresses);
+                return Ok(());
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -143,12 +164,13 @@ impl Starting {
     }
 }
 
-/// An edge is ready as soon as it knows its home; here, the others are to be seen as well, and what azure's Secrets hold.
-fn knows_all(metrics: &str) -> bool {
+/// An edge is ready as soon as it knows its home; here, the others and their edges are to be seen as well, and what azure's Secrets hold.
+fn knows_all(home: &str, metrics: &str) -> bool {
     let certificate =
         |host| metrics.contains(&format!("causeway_certificate_expiry_timestamp_seconds{{name=\"{host}\",source=\"secret\"}}"));
     let synced = |name| metrics.contains(&format!("causeway_cluster_state{{cluster=\"{name}\",state=\"synced\"}} 1"));
-    CLUSTERS.into_iter().all(synced) && [WWW, BANK].into_iter().all(certificate)
+    let linked = |name| name == home || metrics.contains(&format!("causeway_peer_links{{cluster=\"{name}\",state=\"up\"}} 1"));
+    CLUSTERS.into_iter().all(|name| synced(name) && linked(name)) && [WWW, BANK].into_iter().all(certificate)
 }
 
 fn first(addresses: &[SocketAddr]) -> anyhow::Result<SocketAddr> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, ensure};
-use causeway_certs::{PemPair, self_signed};
+use causeway_certs::{PemPair, fleet_ca, self_signed};
 
 use super::expect::{BANK, NEW_HOST, WWW};
 
@@ -47,6 +47,10 @@ const POD_PORT: u16 = 8080;
 
 /// The hosts of the Secret `devfest-tls`. The last one is no host of the fleet before the demo makes it one.
 const DEVFEST: [&str; 3] = ["devfest.example.com", WWW, NEW_HOST];
+
+/// The fleet's name in the files, and for how many days its edges get certificates.
+const FLEET: &str = "devfest";
+const DAYS: u32 = 30;
 
 /// Where the pods are: the first two numbers of their addresses, and their port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +117,7 @@ pub(super) struct Ports {
     pub(super) http: u16,
     pub(super) health: u16,
     pub(super) admin: u16,
+    pub(super) peer: u16,
 }
 
 impl Ports {
@@ -123,12 +128,13 @@ impl Ports {
             http: base + 10 + position,
             health: base + 20 + position,
             admin: base + 30 + position,
+            peer: base + 40 + position,
         })
     }
 
     /// With what each is for.
-    pub(super) fn all(self) -> [(&'static str, u16); 4] {
-        [("https", self.https), ("http", self.http), ("health", self.health), ("admin", self.admin)]
+    pub(super) fn all(self) -> [(&'static str, u16); 5] {
+        [("https", self.https), ("http", self.http), ("health", self.health), ("admin", self.admin), ("peer", self.peer)]
     }
 
     fn config(self, text: &str) -> anyhow::Result<String> {
@@ -138,21 +144,26 @@ impl Ports {
             ensure!(text.matches(&bind).count() == 1, "the reference fleet's configuration has not one listener with {bind}");
             text = text.replace(&bind, &format!("bind: \"127.0.0.1:{port}\""));
         }
-        Ok(text)
+        Ok(text.replace("\nlisten:\n", &format!("\nlisten:\n  peer: {{bind: \"127.0.0.1:{}\"}}\n", self.peer)))
     }
 }
 
-/// The certificates of the two Secrets.
+/// The certificates of the two Secrets; and of the edges, in the order of the clusters, by an authority of the fleet's own.
 pub(super) struct Certificates {
     pub(super) devfest: PemPair,
     pub(super) bank: PemPair,
+    authority: PemPair,
+    edges: Vec<PemPair>,
 }
 
 impl Certificates {
     /// Makes both, with new keys.
     pub(super) fn make() -> anyhow::Result<Self> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs().cast_signed();
-        Ok(Self { devfest: self_signed(&DEVFEST, now)?, bank: self_signed(&[BANK], now)? })
+        let authority = fleet_ca::authority(FLEET, now)?;
+        let issue = |cluster: &str| Ok(fleet_ca::issue(&authority, FLEET, &cluster.parse()?, now, DAYS)?);
+        let edges = CLUSTERS.into_iter().map(issue).collect::<anyhow::Result<_>>()?;
+        Ok(Self { devfest: self_signed(&DEVFEST, now)?, bank: self_signed(&[BANK], now)?, authority, edges })
     }
 }
 
@@ -171,16 +182,35 @@ pub(super) fn write_moved(folder: &Path, network: Network) -> anyhow::Result<()>
 
 /// Writes the Secrets that the Ingresses name, in the two forms that people use.
 pub(super) fn write_secrets(folder: &Path, certificates: &Certificates) -> anyhow::Result<()> {
-    let Certificates { devfest, bank } = certificates;
+    let Certificates { devfest, bank, .. } = certificates;
     let devfest = secret("devfest", "devfest-tls", "Opaque", ["devfest.example.com.crt", "devfest.example.com.key"], devfest);
     let bank = secret("bank", "bank-tls", "kubernetes.io/tls", ["tls.crt", "tls.key"], bank);
     write(&folder.join("azure/devfest-tls.yaml"), &devfest)?;
     write(&folder.join("azure/bank-tls.yaml"), &bank)
 }
 
-/// Writes the configuration for one edge. All differ in their listeners only.
-pub(super) fn write_config(path: &Path, network: Network, ports: Ports, read: Read) -> anyhow::Result<()> {
-    let text = ports.config(&network.config(CONFIG))?;
+/// Writes what edges show each other, and by which authority they know each other, beside the configurations.
+pub(super) fn write_edge_certificates(folder: &Path, certificates: &Certificates) -> anyhow::Result<()> {
+    let text = String::from_utf8_lossy;
+    write(&folder.join("fleet-ca.crt"), &text(&certificates.authority.cert))?;
+    for (home, pair) in CLUSTERS.into_iter().zip(&certificates.edges) {
+        write(&folder.join(format!("{home}.crt")), &text(&pair.cert))?;
+        write(&folder.join(format!("{home}.key")), &text(&pair.key))?;
+    }
+    Ok(())
+}
+
+/// Writes the configuration for the edge in `home`. All differ in their listeners and certificates only. `peers` is where the edges
+/// of the clusters are, once that is known.
+pub(super) fn write_config(
+    path: &Path,
+    home: &str,
+    network: Network,
+    ports: Ports,
+    read: Read,
+    peers: Option<[SocketAddr; 3]>,
+) -> anyhow::Result<()> {
+    let text = through_edges(&ports.config(&network.config(CONFIG))?, home, peers)?;
     match read {
         Read::Folders => write(path, &text),
         Read::Servers => write(path, &from_servers(&text)?),
@@ -190,6 +220,21 @@ pub(super) fn write_config(path: &Path, network: Network, ports: Ports, read: Re
 /// The path of a cluster's kubeconfig, beside the configurations.
 pub(super) fn kubeconfig(folder: &Path, cluster: &str) -> PathBuf {
     folder.join(format!("{cluster}.kubeconfig"))
+}
+
+/// The configuration with clouds that are reached through their edges, by mutual TLS, as real ones are.
+fn through_edges(text: &str, home: &str, peers: Option<[SocketAddr; 3]>) -> anyhow::Result<String> {
+    let name = format!("fleet: {{name: {FLEET}}}\n");
+    ensure!(text.matches(&name).count() == 1, "the reference fleet's configuration has not one line {name}");
+    let tls = format!("fleet: {{name: {FLEET}, tls: {{ca: ./fleet-ca.crt, cert: ./{home}.crt, key: ./{home}.key}}}}\n");
+    let mut text = text.replace(&name, &tls);
+    for position in 0..CLUSTERS.len() {
+        let reach = "    reach: {direct: {plaintext: true}}\n";
+        ensure!(text.contains(reach), "the reference fleet's configuration has a cluster without {reach}");
+        let edges = peers.map_or_else(String::new, |peers| format!("    peers: {{addresses: [\"{}\"]}}\n", peers[position]));
+        text = text.replacen(reach, &edges, 1);
+    }
+    Ok(text)
 }
 
 /// The configuration with API servers in place of folders, and without what only loopback needs.

@@ -73,9 +73,13 @@ impl Stage {
         fleet::write_moved(&manifests, network)?;
         fleet::write_secrets(&manifests, &certificates)?;
         fleet::write(&folder.certificate(), &String::from_utf8_lossy(&certificates.devfest.cert))?;
-        for (position, home) in (0..).zip(CLUSTERS) {
-            fleet::write_config(&folder.config(home), network, Ports::of(port_base, position), read)?;
-        }
+        fleet::write_edge_certificates(&manifests, &certificates)?;
+        let configure = |peers| {
+            (0..).zip(CLUSTERS).try_for_each(|(position, home)| {
+                fleet::write_config(&folder.config(home), home, network, Ports::of(port_base, position), read, peers)
+            })
+        };
+        configure(None)?;
         screen.line(&format!("files    {}", folder.path().display()));
         screen.line(&format!("pods     {}", pods(network, &clouds)));
         let servers = match read {
@@ -88,9 +92,10 @@ impl Stage {
             screen.aside(&format!("Kubernetes API: {}", server.what));
         }
         let began = Instant::now();
-        let edges = edges::start(folder.path(), |home| folder.config(home)).await?;
+        let edges = edges::start(folder.path(), |home| folder.config(home), |peers| configure(Some(peers))).await?;
         let names: Vec<_> = edges.iter().map(|edge| format!("{} {}", edge.home, edge.https)).collect();
         screen.line(&format!("edges    {}", names.join("   ")));
+        screen.aside("clouds are reached through their edges, by mutual TLS");
         screen.aside(&format!("all three know all three clouds after {} ms", began.elapsed().as_millis()));
         let (devfest, bank) = (Trust::new(&certificates.devfest.cert)?, Trust::new(&certificates.bank.cert)?);
         Ok(Self { edges, clouds, devfest, bank, servers, folder })

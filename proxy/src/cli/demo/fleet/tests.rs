@@ -50,13 +50,22 @@ fn what_is_written_is_what_moved_addresses_say() {
 fn the_written_configuration_is_valid_and_listens_where_it_should() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("causeway.yaml");
-    write_config(&path, ELSEWHERE, Ports::of(Some(9000), 2), Read::Folders).unwrap();
+    write_edge_certificates(folder.path(), &Certificates::make().unwrap()).unwrap();
+    let peers = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    write_config(&path, "google", ELSEWHERE, Ports::of(Some(9000), 2), Read::Folders, Some(peers)).unwrap();
     let config = causeway_config::load(&path).unwrap().config;
     let at = |port: u16| vec![SocketAddr::from(([127, 0, 0, 1], port))];
     assert_eq!(config.listen.https.bind, at(9002));
     assert_eq!(config.listen.http.unwrap().bind, at(9012));
     assert_eq!(config.listen.health, at(9022));
     assert_eq!(config.listen.admin, at(9032));
+    assert_eq!(config.listen.peer.unwrap(), at(9042));
+    let of = |cluster: &causeway_config::Cluster| format!("{:?} {:?}", cluster.reach, cluster.peers);
+    for (cluster, port) in config.clusters.iter().zip(1..) {
+        assert!(of(cluster).starts_with("Edge") && of(cluster).contains(&format!("127.0.0.1:{port}")), "{}", of(cluster));
+    }
+    let trust = config.fleet.tls.unwrap();
+    assert!(trust.ca.exists() && trust.cert.ends_with("google.crt") && trust.key.exists());
     let networks: Vec<_> = config.clusters.iter().flat_map(|c| c.pod_cidrs.iter().map(ToString::to_string)).collect();
     assert_eq!(networks, ["127.77.1.0/24", "127.77.2.0/24", "127.77.3.0/24"]);
 }
@@ -65,7 +74,7 @@ fn the_written_configuration_is_valid_and_listens_where_it_should() {
 fn the_written_configuration_reads_from_api_servers_where_it_should() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("causeway.yaml");
-    write_config(&path, Network::of_a_namespace(), Ports::default(), Read::Servers).unwrap();
+    write_config(&path, "aws", Network::of_a_namespace(), Ports::default(), Read::Servers, None).unwrap();
     for cluster in causeway_config::load(&path).unwrap().config.clusters {
         let causeway_config::Source::ApiServer { kubeconfig: Some(read), .. } = &cluster.source else { panic!("{cluster:?}") };
         assert_eq!(read.path, kubeconfig(folder.path(), cluster.id.as_str()));

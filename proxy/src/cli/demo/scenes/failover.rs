@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::expect::{Client, Sample, Tally, WITHOUT_AZURE};
+use http::Version;
+
+use super::super::expect::{BANK, Client, FENCED, Sample, Tally, WITHOUT_AZURE};
 use super::super::screen::Screen;
 use super::super::stage::Stage;
 use super::super::traffic::{Samples, Traffic};
@@ -32,6 +34,7 @@ pub(super) async fn play(stage: &mut Stage, screen: &mut Screen) -> anyhow::Resu
     if !traffic.until(PATIENCE, |edge| since(edge, dark).count() >= DARK).await {
         faults.push(format!("with azure dark, fewer than {DARK} requests were answered within {} s", PATIENCE.as_secs()));
     }
+    let fenced = fence(stage).await;
     let returning = Instant::now();
     stage.clouds[AZURE].start()?;
     if !traffic.until(PATIENCE, |edge| returned(edge, returning).is_some_and(|first| since(edge, first).count() >= BACK)).await {
@@ -55,7 +58,26 @@ pub(super) async fn play(stage: &mut Stage, screen: &mut Screen) -> anyhow::Resu
     tell(&samples, stopping, returning, screen);
     let sent: usize = samples.iter().map(Vec::len).sum();
     screen.expect(&format!("{sent} requests, none failed: failover happens within the request"), faults);
+    screen
+        .expect("bank.example.com may not leave azure: 503 meanwhile, though google has pods of it", fenced);
     Ok(())
+}
+
+/// What is wrong with the fence while nobody inside it serves.
+async fn fence(stage: &Stage) -> Vec<String> {
+    let mut faults = Vec::new();
+    for edge in &stage.edges {
+        let asked = async {
+            let mut connection = stage.bank.connect(edge.https, BANK, Version::HTTP_11).await?;
+            connection.ask(BANK, Client::Singapore.address()).await?.served_by_or_fenced().map_err(anyhow::Error::msg)
+        };
+        match asked.await {
+            Ok(answer) if answer == FENCED => {}
+            Ok(answer) => faults.push(format!("with azure dark, {BANK} at the edge in {}: {answer}", edge.home)),
+            Err(error) => faults.push(format!("with azure dark, {BANK} at the edge in {}: {error:#}", edge.home)),
+        }
+    }
+    faults
 }
 
 /// The parts of the scene. A request belongs to the last one that it reached into.
