@@ -1,7 +1,10 @@
 //! Edges and pods that go away, and come back.
 
+use std::time::Duration;
+
 use causeway_tests::fleet::{service, until};
 use causeway_tests::origin::nobody;
+use causeway_tests::wan::{Condition, Relay, Shape};
 use causeway_tests::{Answer, Client, Origin, Peered};
 
 use super::{AWS, AZURE, WWW, shop};
@@ -34,6 +37,21 @@ async fn a_cluster_whose_edges_are_gone_is_served_by_the_next_and_comes_back() {
     fleet.configure(prefer);
     until("azure again", async || ask(&fleet, "GET /").await == (200, "azure".to_owned())).await;
     fleet.until_metric(AWS, "causeway_cluster_verdict{cluster=\"azure\",verdict=\"alive\"}", 1.0).await;
+}
+
+/// Three pings without an answer take three seconds, and a request that waits does not have them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_falls_silent_is_cut_before_its_link_is_down() {
+    let [azure, google] = [Origin::named("azure").await, Origin::named("google").await];
+    let prefer = "geo: {prefer: {default: [azure, google]}, networks: {127.0.0.0/8: US}}\n";
+    let fleet = shop([None, Some(&azure), Some(&google)], prefer).await;
+    let link = Relay::start(fleet.peer(AZURE), Shape::of(Duration::from_millis(20)), 1);
+    fleet.move_peer(AZURE, link.address);
+    fleet.until_admin_says(AWS, "/snapshot", &format!("\"address\": \"{}\"", link.address)).await;
+    until("azure", async || ask(&fleet, "GET /").await == (200, "azure".to_owned())).await;
+    link.set(Condition::Stalled);
+    assert_eq!(ask(&fleet, "GET /").await, (200, "google".to_owned()));
+    assert_eq!(fleet.metric(AWS, "causeway_peer_links{cluster=\"azure\",state=\"suspended\"}").await, 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

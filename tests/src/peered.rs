@@ -141,6 +141,15 @@ impl Peered {
         }
     }
 
+    /// The edges of the others call that of a cluster at another address.
+    pub fn move_peer(&self, n: usize, address: SocketAddr) {
+        for cluster in CLUSTERS {
+            let name = format!("edge-{cluster}/causeway.yaml");
+            let text = std::fs::read_to_string(self.path(&name)).expect("it is there");
+            self.write(&name, text.replace(&format!("'{}'", self.peer(n)), &format!("'{address}'")));
+        }
+    }
+
     /// The same with another end of the configuration.
     pub fn configure(&self, more: &str) {
         let peers: Vec<_> =

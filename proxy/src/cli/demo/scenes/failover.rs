@@ -58,8 +58,7 @@ pub(super) async fn play(stage: &mut Stage, screen: &mut Screen) -> anyhow::Resu
     tell(&samples, stopping, returning, screen);
     let sent: usize = samples.iter().map(Vec::len).sum();
     screen.expect(&format!("{sent} requests, none failed: failover happens within the request"), faults);
-    screen
-        .expect("bank.example.com may not leave azure: 503 meanwhile, though google has pods of it", fenced);
+    screen.expect("bank.example.com may not leave azure: 503 meanwhile, though google has pods of it", fenced);
     Ok(())
 }
 
