@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_core::check::{Check, Checkee, Checks, Schedule, checks};
-use causeway_core::cluster::AppProtocol;
 use http::Method;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
@@ -126,8 +125,9 @@ async fn ask(connector: &Connector, authorities: &AuthoritiesCell, who: &Checkee
     };
     let (mut session, _) = connector.get_http_session(&peer).await?;
     let mut request = RequestHeader::build(Method::GET, path.as_bytes(), Some(3))?;
-    if check.protocol == AppProtocol::H2c {
-        let uri = format!("http://{}{path}", check.host).parse().or_err(ErrorType::InvalidHTTPHeader, "the check's path")?;
+    if check.protocol.is_h2() {
+        let scheme = if check.protocol.is_tls() { "https" } else { "http" };
+        let uri = format!("{scheme}://{}{path}", check.host).parse().or_err(ErrorType::InvalidHTTPHeader, "the check's path")?;
         request.set_uri(uri);
     } else {
         request.insert_header(http::header::HOST, &*check.host)?;

@@ -42,7 +42,7 @@ pub(crate) async fn connect(address: &SocketAddr, upgrade: bool) -> Result<(Stre
 }
 
 /// Has the kernel find out when the other side is gone without a word.
-fn watch(stream: &tokio::net::TcpStream) -> io::Result<()> {
+pub(crate) fn watch(stream: &tokio::net::TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     let (time, interval) = KEEP_ALIVE;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time).with_interval(interval))?;

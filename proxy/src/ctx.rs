@@ -70,6 +70,8 @@ pub struct Ctx {
     pub(crate) endpoint: Option<u64>,
     /// Whether the edge that sent it here keeps the client's session, and wants to know which endpoint serves.
     pub(crate) tells_session: bool,
+    /// How long a backend that speaks HTTP/2 may pause.
+    pub(crate) pause: Option<Duration>,
     /// Bytes that the request's body may have.
     pub max_body: Option<u64>,
     pub(crate) open: Option<Open>,
@@ -87,6 +89,8 @@ pub struct Try {
     pub answered: Option<Duration>,
     /// Ends the connection when the header is overdue; `None` where it is not known yet, or where silence is no fault.
     pub(crate) handle: Option<Handle>,
+    /// The connection, where several requests share it.
+    pub(crate) shared: Option<Handle>,
     pub(crate) deadline: Option<Deadline>,
 }
 
@@ -118,6 +122,7 @@ impl Ctx {
             unserved: false,
             endpoint: None,
             tells_session: false,
+            pause: None,
             max_body: None,
             open: None,
             ended: None,
@@ -172,6 +177,11 @@ impl Ctx {
     /// Whether it is this edge's own, to see whether another edge answers.
     pub fn is_ping(&self) -> bool {
         self.connection.as_ref().is_some_and(|connection| matches!(connection.role, Role::Own(_)))
+    }
+
+    /// Whether the connection was ended here since nothing came on it, for whichever request.
+    pub(crate) fn was_ended(&self) -> bool {
+        self.current.as_ref().and_then(|current| current.shared.as_ref()).is_some_and(Handle::ended)
     }
 
     /// Whether a response has begun to come.

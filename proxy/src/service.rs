@@ -37,7 +37,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_core::cell::Due;
-use causeway_core::cluster::AppProtocol;
 use causeway_core::{Candidate, Target};
 use http::{HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -98,7 +97,7 @@ impl Proxy {
 
     /// The making of a connection is a round trip, where there is no TLS on top: how far pods are that are dialled directly.
     fn measure(&self, candidate: &Candidate, took: Duration) {
-        if candidate.target == Target::Pod && candidate.protocol != AppProtocol::Https {
+        if candidate.target == Target::Pod && !candidate.protocol.is_tls() {
             let snapshot = self.shared.snapshot.load();
             let cluster = snapshot.clusters.iter().position(|info| info.id == candidate.cluster_id);
             if let Some(distance) = cluster.and_then(|cluster| snapshot.distances.get(cluster)) {
@@ -192,7 +191,7 @@ impl ProxyHttp for Proxy {
         let attempt = candidate.begin(due, now);
         let (address, protocol, target) = (candidate.address, candidate.protocol, candidate.target.clone());
         let (cluster, tls) = (candidate.cluster_id.clone(), candidate.tls.clone());
-        ctx.current = Some(Try { candidate, attempt, answered: None, handle: None, deadline: None });
+        ctx.current = Some(Try { candidate, attempt, answered: None, handle: None, shared: None, deadline: None });
         match target {
             Target::Pod => {
                 let known = self.shared.authorities.load();
@@ -205,7 +204,7 @@ impl ProxyHttp for Proxy {
                 };
                 let mut peer = peer::peer(address, protocol, proof, carriage, connect, &self.dialers);
                 if carriage == Carriage::Exchange && session.is_body_done() {
-                    peer::limit_stream(&mut peer, ctx.limits.request_timeout);
+                    peer::limit_stream(&mut peer, ctx.pause);
                 }
                 Ok(Box::new(peer))
             }
@@ -261,7 +260,7 @@ impl ProxyHttp for Proxy {
         let failure = Failure {
             upstream: *error.esource() == ErrorSource::Upstream || ctx.unserved,
             answered: ctx.answered(),
-            stale: reused && !overdue && (error.retry == RetryType::ReusedOnly || goes_away(&error)),
+            stale: reused && !overdue && !ctx.was_ended() && (error.retry == RetryType::ReusedOnly || goes_away(&error)),
             refused: error.retry == RetryType::Decided(true) || ctx.unserved,
             idempotent: session.req_header().method.is_idempotent(),
             replayable: !session.as_ref().retry_buffer_truncated(),
@@ -320,8 +319,10 @@ impl ProxyHttp for Proxy {
         if peer.options.alpn.get_min_http_version() == 2 {
             let (address, patience) = (current.candidate.address, ctx.limits.connect_timeout);
             let silence = current.attempt.silence(self.shared.clock.now());
+            let knock = doubt::Knock { address, tls: current.candidate.protocol.is_tls(), patience };
             let ear = current.attempt.ear();
-            current.deadline = handle.map(|handle| doubt::watch(handle, address, silence, patience, ear));
+            current.shared.clone_from(&handle);
+            current.deadline = handle.map(|handle| doubt::watch(handle, knock, silence, ear));
         } else if exchange {
             current.handle = handle;
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use causeway_config::{CaRef, HostName, ObjectName};
-use causeway_core::cluster::{AppProtocol, BackendTls, ServicePort, Trust};
+use causeway_core::cluster::{BackendTls, ServicePort, Trust};
 
 use crate::report::{Report, shown};
 
@@ -26,11 +26,11 @@ pub(super) fn tls(
     let (secret, config_map, hostname) = (said(CA_SECRET), said(CA_CONFIG_MAP), said(HOSTNAME));
     let named = [(CA_SECRET, secret), (CA_CONFIG_MAP, config_map), (HOSTNAME, hostname)];
     let (first, _) = named.into_iter().find(|(_, said)| said.is_some())?;
-    if ports.iter().all(|port| port.protocol != AppProtocol::Https) {
+    if ports.iter().all(|port| !port.protocol.is_tls()) {
         report.warning(
             field(first),
             "has no effect: none of the ports speaks TLS",
-            "write `appProtocol: https` at the port, or remove the annotation",
+            "write `appProtocol: https`, or `grpcs`, at the port, or remove the annotation",
         );
         return None;
     }
@@ -81,6 +81,8 @@ fn field(annotation: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use causeway_core::cluster::AppProtocol;
+
     use super::*;
 
     fn read(annotations: &[(&str, &str)], protocol: AppProtocol) -> (Option<BackendTls>, Vec<String>) {

@@ -23,6 +23,8 @@ fn by_word(word: &str) -> Option<AppProtocol> {
         "http" | "ws" | "grpc-web" => AppProtocol::Http,
         "h2c" | "http2" | "grpc" => AppProtocol::H2c,
         "https" | "wss" => AppProtocol::Https,
+        // Nobody has named it for Kubernetes; these are what ALPN (RFC 7301) and ports of gRPC servers say.
+        "h2" | "grpcs" => AppProtocol::H2,
         _ => return None,
     })
 }
@@ -37,7 +39,7 @@ fn by_name(name: &str) -> Option<AppProtocol> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use AppProtocol::{H2c, Http, Https};
+    use AppProtocol::{H2, H2c, Http, Https};
 
     #[test]
     fn app_protocol_decides_before_the_name() {
@@ -51,6 +53,8 @@ mod tests {
             ("http", Http),
             ("http2", H2c),
             ("https", Https),
+            ("kubernetes.io/h2", H2),
+            ("grpcs", H2),
         ] {
             assert_eq!(protocol(Some(value), "https"), expected, "{value}");
         }
@@ -67,6 +71,7 @@ mod tests {
             ("http2-api", H2c),
             ("https", Https),
             ("https-web", Https),
+            ("grpcs-admin", H2),
             ("http", Http),
             ("web", Http),
             ("", Http),

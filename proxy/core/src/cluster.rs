@@ -135,8 +135,22 @@ pub enum AppProtocol {
     Http,
     /// HTTP/2 with prior knowledge: `kubernetes.io/h2c`, `grpc`.
     H2c,
-    /// HTTP over TLS.
+    /// HTTP/1.1 over TLS.
     Https,
+    /// HTTP/2 over TLS: `grpcs`, `h2`.
+    H2,
+}
+
+impl AppProtocol {
+    /// Whether it is spoken over TLS.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Https | Self::H2)
+    }
+
+    /// Whether it is HTTP/2.
+    pub fn is_h2(self) -> bool {
+        matches!(self, Self::H2c | Self::H2)
+    }
 }
 
 /// An address behind a Service, for one of its ports: what an `EndpointSlice` (`discovery.k8s.io/v1`) lists.

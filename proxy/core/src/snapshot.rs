@@ -8,7 +8,7 @@ use std::sync::Arc;
 use causeway_config::{CaRef, ClusterId, ClusterState as State, Config, Coordinates, HostPattern, ObjectName, Reach};
 use serde::Serialize;
 
-use crate::cluster::{AppProtocol, Endpoints, Freshness, Node, Objects, Service, Trust};
+use crate::cluster::{Endpoints, Freshness, Node, Objects, Service, Trust};
 use crate::diagnostics::Diagnostic;
 use crate::distance::DistanceCell;
 use crate::peer::ClusterPeers;
@@ -132,7 +132,7 @@ impl Snapshot {
     pub fn backend_authorities(&self) -> BTreeMap<(ClusterId, CaRef), ObjectName> {
         let called = |cluster: usize| cluster == self.home || self.config.clusters[cluster].reach != Reach::Edge;
         let mut found = BTreeMap::new();
-        for spec in self.pools.iter().map(|pool| &pool.spec).filter(|spec| spec.protocol == AppProtocol::Https) {
+        for spec in self.pools.iter().map(|pool| &pool.spec).filter(|spec| spec.protocol.is_tls()) {
             for (cluster, (tls, part)) in spec.tls.iter().zip(&spec.clusters).enumerate() {
                 if part.is_ok()
                     && called(cluster)

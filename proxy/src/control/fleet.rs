@@ -63,14 +63,15 @@ impl FleetFiles {
         self.peers.siblings.told()
     }
 
-    /// Takes another edge's word for the home cluster where this edge knows less, and keeps the outcome for others that ask.
+    /// Takes another edge's word for the home cluster where this edge knows less, and keeps what it knows itself for others that ask.
     pub(super) fn share(&self, clusters: &mut [ClusterState]) {
         let Some(home) = clusters.iter_mut().find(|state| state.cluster == self.home) else { return };
         self.peers.siblings.need(home.freshness != Freshness::Synced);
+        // What it has heard itself, and not what others have told it: a word that goes round would never grow old.
+        self.peers.siblings.know(home);
         if let Some(better) = self.peers.siblings.hearsay().and_then(|hearsay| hearsay.better(home)) {
             *home = better;
         }
-        self.peers.siblings.know(home);
     }
 
     /// What is known of other edges.

@@ -60,7 +60,7 @@ fn timed_out(error: &io::Error) -> bool {
 
 /// Sends a message, and with it duplicates of descriptors.
 pub(super) fn send(stream: &UnixStream, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> Result<(), WireError> {
-    let body = serde_json::to_vec(message).map_err(|error| WireError::Malformed(error.to_string()))?;
+    let body = zeroize::Zeroizing::new(serde_json::to_vec(message).map_err(|error| WireError::Malformed(error.to_string()))?);
     let mut head = Vec::with_capacity(HEAD);
     head.extend(MAGIC);
     for number in [VERSION as usize, fds.len(), body.len()] {

@@ -48,6 +48,7 @@ pub struct Lane {
     /// Whether a request on it hears nothing.
     doubted: AtomicBool,
     was_asked: Arc<Notify>,
+    lives: AtomicBool,
     /// The connections that were made for it and may still stand.
     opened: Mutex<Vec<Weak<Opened>>>,
 }
@@ -109,6 +110,7 @@ impl Lane {
             fault: Mutex::default(),
             doubted: AtomicBool::new(false),
             was_asked: Arc::default(),
+            lives: AtomicBool::new(false),
             opened: Mutex::default(),
         })
     }
@@ -164,10 +166,20 @@ impl Lane {
         self.doubted.load(Relaxed)
     }
 
-    /// It was asked; whether that was since it was doubted.
+    /// It was asked; whether that was since it was doubted. Call [`tell`](Self::tell) then.
     pub fn asked(&self) -> bool {
-        self.was_asked.notify_waiters();
         self.doubted.swap(false, Relaxed)
+    }
+
+    /// Tells those who doubt whether it answered.
+    pub fn tell(&self, lives: bool) {
+        self.lives.store(lives, Relaxed);
+        self.was_asked.notify_waiters();
+    }
+
+    /// Whether it answered when it was asked last.
+    pub fn lives(&self) -> bool {
+        self.lives.load(Relaxed)
     }
 
     /// Ends its connections, with every request on them.

@@ -127,6 +127,7 @@ async fn open(
     let name = ServerName::try_from(trust.fleet.name_of(cluster)).map_err(std::io::Error::other)?;
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    crate::connect::watch(&stream)?;
     let mut stream = TlsConnector::from(Arc::clone(&trust.relay)).connect(name, stream).await?;
     stream.write_all(&head.bytes()).await?;
     Ok(stream)

@@ -110,7 +110,7 @@ impl Siblings {
         self.hearsay.subscribe()
     }
 
-    /// Takes note of an answer that came at `now`, or that none counts any more.
+    /// Takes note of an answer to a question of `now`, or that none counts any more.
     pub fn hear(&self, answer: Option<(InstanceId, StateAnswer)>, now: Nanos) {
         self.hearsay.send_if_modified(|current| {
             let new = answer.and_then(|(from, answer)| Hearsay::new(from, answer, current.as_deref(), now));

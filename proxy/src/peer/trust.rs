@@ -103,13 +103,14 @@ impl TrustCell {
     pub async fn lapse(&self, certificates: &[CertificateDer<'static>], cluster: &ClusterId) -> Option<Lapsed> {
         let mut changes = self.changes();
         loop {
-            // The sender lives as long as the edge.
-            let _ = changes.changed().await;
+            // First of all: it may have changed while the other side was being proved under what was before.
             match self.load()?.fleet.identify(certificates, unix_time()) {
                 Ok(now) if now == *cluster => {}
                 Ok(now) => return Some(Lapsed::Another(now)),
                 Err(error) => return Some(Lapsed::Uncovered(error)),
             }
+            // The sender lives as long as the edge.
+            let _ = changes.changed().await;
         }
     }
 }

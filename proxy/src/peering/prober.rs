@@ -238,6 +238,7 @@ where
         match answer {
             Ok((instance, probe)) => {
                 lane.note_fault(None);
+                lane.tell(true);
                 if lane.seen(Some(&instance)) {
                     self.peers.roster.sort();
                 }
@@ -247,6 +248,10 @@ where
                 self.heard(&lane, instance, probe, took);
             }
             Err(why) => {
+                if waited_for && expected.is_some() {
+                    lane.cut();
+                }
+                lane.tell(false);
                 // What failed in making a connection says more than that there was no answer.
                 if lane.fault().is_none() || expected.is_none() {
                     let deeper = lane.fault();
@@ -254,9 +259,6 @@ where
                 }
                 let Some(instance) = expected else { return };
                 let Some(edge) = self.edges.get(&*instance) else { return };
-                if waited_for {
-                    lane.cut();
-                }
                 if doubted {
                     edge.link.doubted();
                 } else {

@@ -57,10 +57,12 @@ impl Asker {
             let _ = needed.wait_for(|needed| *needed).await;
             tokio::time::sleep(GRACE).await;
             while *needed.borrow() {
+                // By then at the latest: an answer takes its time, and must not look younger for that.
+                let asked = self.shared.clock.now();
                 let answer = self.ask().await;
                 let fault = answer.as_ref().err().cloned();
                 if let Ok(answer) = answer {
-                    siblings.hear(Some(answer), self.shared.clock.now());
+                    siblings.hear(Some(answer), asked);
                 }
                 siblings.note_fault(fault);
                 let _ = tokio::time::timeout(PERIOD, needed.wait_for(|needed| !needed)).await;

@@ -67,6 +67,7 @@ impl Proxy {
         let request = session.req_header();
         let snapshot = self.shared.snapshot.load();
         ctx.limits = snapshot.config.upstream.clone();
+        ctx.pause = ctx.limits.request_timeout;
         ctx.logged = snapshot.config.access_log.enabled;
         let asked = head::check(request, &snapshot.config.limits)?;
         (ctx.authority, ctx.host) = (asked.authority, asked.host);

@@ -28,6 +28,7 @@ impl Proxy {
         let snapshot = self.shared.snapshot.load();
         let config = &snapshot.config;
         ctx.limits = config.upstream.clone();
+        ctx.pause = config.upstream.request_timeout;
         ctx.served_by = config.responses.served_by;
         ctx.logged = config.access_log.enabled;
         if let Some(connection) = &ctx.connection {

@@ -50,7 +50,7 @@ impl Default for Dialers {
 impl L4Connect for Dialer {
     async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
         let (mut stream, socket) = connect(address, self.upgrade).await?;
-        let handle = Handle(Arc::new(socket));
+        let handle = Handle(Arc::new(Socket { stream: socket, ended: AtomicBool::new(false) }));
         // The engine has no place for facts of ours but the digest of a CONNECT proxy, which is not used here.
         let response = Box::new(ResponseHeader::build(200, Some(0))?);
         stream.set_proxy_digest(ProxyDigest::new(response, Some(Box::new(handle))));
@@ -60,12 +60,24 @@ impl L4Connect for Dialer {
 
 /// A second handle of a connection's socket.
 #[derive(Clone, Debug)]
-pub(crate) struct Handle(Arc<TcpStream>);
+pub(crate) struct Handle(Arc<Socket>);
+
+#[derive(Debug)]
+struct Socket {
+    stream: TcpStream,
+    /// Whether it was ended through a handle.
+    ended: AtomicBool,
+}
 
 impl Handle {
     /// The handle of a connection that a [`Dialer`] made.
     pub(crate) fn of(digest: Option<&Digest>) -> Option<Self> {
         digest?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref::<Self>().cloned()
+    }
+
+    /// Whether the connection was ended here, whichever request that was for.
+    pub(crate) fn ended(&self) -> bool {
+        self.0.ended.load(Ordering::Acquire)
     }
 
     /// Ends the connection unless the returned guard is dropped in time.
@@ -90,8 +102,9 @@ impl Handle {
         let task = tokio::spawn(async move {
             over.await;
             flag.store(true, Ordering::Release);
+            self.0.ended.store(true, Ordering::Release);
             // A connection that has ended by itself needs no more.
-            let _ = self.0.shutdown(Shutdown::Both);
+            let _ = self.0.stream.shutdown(Shutdown::Both);
         });
         Deadline { passed, task: task.abort_handle() }
     }

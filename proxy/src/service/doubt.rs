@@ -35,19 +35,31 @@ const ASKED: Duration = Duration::from_secs(3);
 /// Between two knocks while a call waits; doubled each time.
 const LONGEST: Duration = Duration::from_secs(15);
 
-/// Ends the connection of `handle` when the backend at `address` does not answer a knock within `patience`, and goes on asking
+/// Where somebody knocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Knock {
+    pub(super) address: SocketAddr,
+    /// Whether TLS is spoken there. Then no SETTINGS come, and whatever is said or done about what is no TLS is a sign of life.
+    pub(super) tls: bool,
+    /// How long an answer may take.
+    pub(super) patience: Duration,
+}
+
+/// Ends the connection of `handle` when the backend does not answer a `knock`, and goes on asking
 /// until the returned guard is dropped. `silence`: how long nothing may be heard before the first knock. While one waits for its
 /// answer the backend gets no new calls.
-pub(super) fn watch(handle: Handle, address: SocketAddr, silence: Duration, patience: Duration, mut ear: Ear) -> Deadline {
+pub(super) fn watch(handle: Handle, knock: Knock, silence: Duration, mut ear: Ear) -> Deadline {
     handle.end_when(async move {
         let mut pause = silence;
         loop {
             wait(&mut pause, &mut ear).await;
-            ear.doubt(true);
-            if !answers(address, patience).await {
-                return;
+            // Who asks already asks for all.
+            if ear.doubt() {
+                if !answers(knock).await {
+                    return;
+                }
+                ear.vouch();
             }
-            ear.doubt(false);
         }
     })
 }
@@ -59,12 +71,16 @@ pub(super) fn watch_lane(lane: Arc<Lane>, peers: Arc<Peers>, silence: Duration, 
         let mut pause = silence;
         loop {
             wait(&mut pause, &mut ear).await;
-            ear.doubt(true);
+            if !ear.doubt() {
+                continue;
+            }
             let asked = lane.doubt();
             peers.doubts.notify_one();
-            // A lane that was given up meanwhile is asked by nobody.
-            let _ = tokio::time::timeout(ASKED, asked).await;
-            ear.doubt(false);
+            // A lane that was given up meanwhile is asked by nobody; one that does not answer is cut, and the request on it fails.
+            if tokio::time::timeout(ASKED, asked).await.is_err() || !lane.lives() {
+                return;
+            }
+            ear.vouch();
         }
     })
 }
@@ -81,16 +97,21 @@ async fn wait(pause: &mut Duration, ear: &mut Ear) {
     }
 }
 
-/// Whether whoever listens at `address` opens an HTTP/2 connection within `patience`.
-async fn answers(address: SocketAddr, patience: Duration) -> bool {
-    let knock = async {
-        let mut stream = TcpStream::connect(address).await?;
+/// Whether whoever listens there opens an HTTP/2 connection in time.
+async fn answers(knock: Knock) -> bool {
+    let answered = async {
+        let mut stream = TcpStream::connect(knock.address).await?;
         stream.write_all(HELLO).await?;
         let mut header = [0; FRAME_HEADER];
-        stream.read_exact(&mut header).await?;
+        let read = stream.read_exact(&mut header).await;
+        if knock.tls {
+            // An alert, an end, a reset: somebody did it.
+            return Ok(true);
+        }
+        read?;
         std::io::Result::Ok(header[TYPE] == SETTINGS)
     };
-    matches!(tokio::time::timeout(patience, knock).await, Ok(Ok(true)))
+    matches!(tokio::time::timeout(knock.patience, answered).await, Ok(Ok(true)))
 }
 
 #[cfg(test)]
@@ -101,13 +122,18 @@ mod tests {
     use super::*;
 
     /// What a backend that does this with a connection is taken for.
-    async fn verdict<F: Future<Output = ()> + Send>(serve: impl FnOnce(TcpStream) -> F + Send + 'static) -> bool {
+    async fn verdict<F: Future<Output = ()> + Send>(tls: bool, serve: impl FnOnce(TcpStream) -> F + Send + 'static) -> bool {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(async move { serve(listener.accept().await.unwrap().0).await });
-        let answers = answers(address, Duration::from_millis(200)).await;
+        let answers = answers(Knock { address, tls, patience: Duration::from_millis(200) }).await;
         server.abort();
         answers
+    }
+
+    /// Keeps the connection.
+    async fn says_nothing(_open: TcpStream) {
+        std::future::pending::<()>().await;
     }
 
     #[tokio::test]
@@ -116,12 +142,12 @@ mod tests {
             stream.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
             std::future::pending::<()>().await;
         };
-        assert!(verdict(settings).await);
+        assert!(verdict(false, settings).await);
     }
 
     #[tokio::test]
     async fn one_that_accepts_and_is_silent_does_not() {
-        assert!(!verdict(|_open| std::future::pending()).await);
+        assert!(!verdict(false, says_nothing).await);
     }
 
     #[tokio::test]
@@ -130,12 +156,22 @@ mod tests {
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
             std::future::pending::<()>().await;
         };
-        assert!(!verdict(other).await);
+        assert!(!verdict(false, other).await);
     }
 
     #[tokio::test]
     async fn a_closed_port_does_not() {
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        assert!(!answers(address, Duration::from_secs(1)).await);
+        assert!(!answers(Knock { address, tls: true, patience: Duration::from_secs(1) }).await);
+    }
+
+    #[tokio::test]
+    async fn where_tls_is_spoken_any_reaction_answers_and_silence_does_not() {
+        let alert = |mut stream: TcpStream| async move {
+            stream.write_all(b"\x15\x03\x03\0\x02\x02\x0a").await.unwrap();
+        };
+        assert!(verdict(true, alert).await);
+        assert!(verdict(true, |ends| async move { drop(ends) }).await);
+        assert!(!verdict(true, says_nothing).await);
     }
 }

@@ -71,8 +71,8 @@ pub(crate) fn peer(
     connect: Duration,
     dialers: &Dialers,
 ) -> HttpPeer {
-    let tls = protocol == AppProtocol::Https;
-    let h2 = protocol == AppProtocol::H2c && carriage != Carriage::Upgrade;
+    let tls = protocol.is_tls();
+    let h2 = protocol.is_h2() && carriage != Carriage::Upgrade;
     // The engine verifies nothing when the name is empty; a request without a host never comes this far, and an annotation holds
     // a host name.
     let name = if tls { proof.name.to_owned() } else { String::new() };
@@ -82,7 +82,8 @@ pub(crate) fn peer(
         AppProtocol::Http => 1,
         AppProtocol::H2c if h2 => 2,
         AppProtocol::H2c => 3,
-        AppProtocol::Https => 4,
+        AppProtocol::H2 if h2 => 5,
+        AppProtocol::Https | AppProtocol::H2 => 4,
     };
     let upgrade = carriage == Carriage::Upgrade;
     if upgrade {

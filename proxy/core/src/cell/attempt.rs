@@ -118,7 +118,8 @@ impl Attempt {
 
     /// Listens to the endpoint while the answer is awaited.
     pub fn ear(&self) -> Ear {
-        Ear { endpoint: Arc::clone(&self.endpoint), last: self.started, doubts: false }
+        let vouched = self.endpoint.vouched();
+        Ear { endpoint: Arc::clone(&self.endpoint), last: self.started, vouched, asks: false }
     }
 
     /// The time for it is over; who is to blame.
@@ -154,30 +155,40 @@ impl Attempt {
 pub struct Ear {
     endpoint: Arc<EndpointCell>,
     last: Nanos,
-    doubts: bool,
+    vouched: u32,
+    asks: bool,
 }
 
 impl Ear {
-    /// Whether the endpoint has answered anything since this was asked last, or else since the try began. Not only the latter: what
-    /// came a moment before a link was cut must not vouch for it ever after.
+    /// Whether the endpoint has answered anything, or was found to live, since this was asked last, or else since the try began. Not
+    /// only the latter: what came a moment before a link was cut must not vouch for it ever after.
     pub fn heard(&mut self) -> bool {
-        let heard = self.endpoint.heard_since(self.last);
-        self.last = self.last.max(self.endpoint.quiet_since());
+        let vouched = self.endpoint.vouched();
+        let heard = self.endpoint.heard_since(self.last) || vouched != self.vouched;
+        self.last = self.last.max(self.endpoint.answered_at());
+        self.vouched = vouched;
         heard
     }
 
-    /// Whether it still lives is being asked, or is known. While it is asked the endpoint gets nothing new.
-    pub fn doubt(&mut self, doubts: bool) {
-        if self.doubts != doubts {
-            self.doubts = doubts;
-            self.endpoint.doubt(doubts);
+    /// Begins to ask whether the endpoint still lives; meanwhile it gets nothing new. Not where somebody else asks already.
+    pub fn doubt(&mut self) -> bool {
+        self.asks = self.endpoint.doubt();
+        self.asks
+    }
+
+    /// It answered that question: that is heard by all who wait.
+    pub fn vouch(&mut self) {
+        if std::mem::take(&mut self.asks) {
+            self.endpoint.settle(true);
         }
     }
 }
 
 impl Drop for Ear {
     fn drop(&mut self) {
-        self.doubt(false);
+        if self.asks {
+            self.endpoint.settle(false);
+        }
     }
 }
 

@@ -22,6 +22,11 @@ impl Average {
         Self { seconds: AtomicU64::new(seed.to_bits()), stamp: AtomicU64::new(0), seed }
     }
 
+    /// What stood in for it at first, in seconds.
+    pub(super) fn seed(&self) -> f64 {
+        self.seed
+    }
+
     pub(super) fn memory(&self) -> AverageMemory {
         AverageMemory { seconds: f64::from_bits(self.seconds.load(Relaxed)), stamp: self.stamp.load(Relaxed) }
     }

@@ -143,7 +143,9 @@ impl ClusterCell {
 
     /// How long may nothing be heard of an endpoint here whose answers take `average` seconds.
     pub(super) fn silence(&self, average: f64) -> Duration {
-        let way = self.patience.least().as_secs_f64();
+        // What every answer takes may be the application's own time; the distance that was assumed is the limit of what it can be
+        // the way's.
+        let way = self.patience.least().as_secs_f64().min(self.latency.seed());
         SILENCE.max(Duration::from_secs_f64(WAYS * way + USUALS * (average - way).max(0.0)))
     }
 
@@ -211,8 +213,7 @@ impl ClusterCell {
         let before = f64::from_bits(self.open.load(Relaxed));
         let wanted = if self.closed(now).is_none() { ramp } else { 0.0 };
         let turns = |from: f64, to: f64| from <= PROBATION && to > PROBATION;
-        let turned = self.turned_at.load(Relaxed);
-        let held = turned != NEVER && now.since(Nanos(turned)) < HOLD_DOWN;
+        let held = self.held(now);
         let (comes, goes) = (turns(before, wanted), turns(wanted, before));
         let open = if held && (comes || goes) { before } else { wanted };
         if !held && (comes || goes) {
@@ -220,6 +221,12 @@ impl ClusterCell {
         }
         self.open.store(open.to_bits(), Relaxed);
         open
+    }
+
+    /// Whether it has come or gone so recently that it may do neither.
+    fn held(&self, now: Nanos) -> bool {
+        let turned = self.turned_at.load(Relaxed);
+        turned != NEVER && now.since(Nanos(turned)) < HOLD_DOWN
     }
 
     /// Whether the cluster is left alone since nothing in it answered.
@@ -277,7 +284,8 @@ impl ClusterCell {
 
     /// Whether time alone would change what a tick makes of it.
     pub(crate) fn unsettled(&self, now: Nanos) -> bool {
-        self.recovering_since.load(Relaxed) != NEVER || self.closed(now).is_some() || self.probation.load(Relaxed)
+        let held = self.held(now);
+        held || self.recovering_since.load(Relaxed) != NEVER || self.closed(now).is_some() || self.probation.load(Relaxed)
     }
 
     /// The last answer of any of its endpoints.

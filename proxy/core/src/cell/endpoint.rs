@@ -32,8 +32,11 @@ pub struct EndpointCell {
     awaited: AtomicU32,
     /// The last answer; or, where nothing was awaited then, when waiting began.
     quiet_since: AtomicU64,
-    /// How many are asking whether it still lives.
-    doubts: AtomicU32,
+    /// The last answer.
+    answered_at: AtomicU64,
+    /// Whether somebody is asking whether it still lives, and how often the answer was that it does.
+    doubted: AtomicBool,
+    vouched: AtomicU32,
     /// Tries in a row that had no answer at all.
     unanswered: AtomicU32,
     outcomes: Outcomes,
@@ -55,7 +58,9 @@ impl EndpointCell {
             in_flight: AtomicU32::new(0),
             awaited: AtomicU32::new(0),
             quiet_since: AtomicU64::new(0),
-            doubts: AtomicU32::new(0),
+            answered_at: AtomicU64::new(0),
+            doubted: AtomicBool::new(false),
+            vouched: AtomicU32::new(0),
             unanswered: AtomicU32::new(0),
             outcomes: Outcomes::default(),
             checked: Checked::default(),
@@ -107,11 +112,16 @@ impl EndpointCell {
         self.latency(now) * f64::from(self.in_flight() + 1) / self.slow_start(now)
     }
 
-    /// Whether it owes answers for too long, and gets no new requests until it gives one. `cluster` is its own.
+    /// Whether it gets no new requests for now: it owes answers for too long, or is being asked whether it lives. `cluster` is its own.
     pub fn silent(&self, cluster: &ClusterCell, now: Nanos) -> bool {
+        self.doubted.load(Relaxed) || self.owes(cluster, now)
+    }
+
+    /// Whether it owes answers for too long. One that a single request asks after does not: that may be slow itself.
+    pub(crate) fn owes(&self, cluster: &ClusterCell, now: Nanos) -> bool {
         // Pairs with `await_answer`: who sees that something is awaited sees since when.
         let awaited = self.awaited.load(Acquire);
-        if self.doubts.load(Relaxed) > 0 || (awaited > 0 && self.unanswered.load(Relaxed) >= DISTRUST_AFTER) {
+        if awaited > 0 && self.unanswered.load(Relaxed) >= DISTRUST_AFTER {
             return true;
         }
         if awaited < SILENCE_OF {
@@ -138,16 +148,30 @@ impl EndpointCell {
 
     /// Whether it has answered anything at or after `then`.
     pub fn heard_since(&self, then: Nanos) -> bool {
-        self.unanswered.load(Relaxed) == 0 && self.quiet_since.load(Relaxed) > then.0
+        self.unanswered.load(Relaxed) == 0 && self.answered_at.load(Relaxed) > then.0
     }
 
-    /// Somebody asks whether it still lives, or has been told.
-    pub(super) fn doubt(&self, begins: bool) {
-        if begins {
-            self.doubts.fetch_add(1, Relaxed);
-        } else {
-            self.doubts.fetch_sub(1, Relaxed);
+    /// The last answer.
+    pub(super) fn answered_at(&self) -> Nanos {
+        Nanos(self.answered_at.load(Relaxed))
+    }
+
+    /// Begins to ask whether it still lives, unless somebody does already: one question at a time is enough for all that wait.
+    pub(super) fn doubt(&self) -> bool {
+        !self.doubted.swap(true, Relaxed)
+    }
+
+    /// The question has its answer: whether it lives.
+    pub(super) fn settle(&self, lives: bool) {
+        if lives {
+            self.vouched.fetch_add(1, Relaxed);
         }
+        self.doubted.store(false, Relaxed);
+    }
+
+    /// How often it was found to live.
+    pub(super) fn vouched(&self) -> u32 {
+        self.vouched.load(Relaxed)
     }
 
     /// Gateway failures since the last answer.
@@ -263,6 +287,7 @@ impl EndpointCell {
     /// than this: else the first answers after a link was mended would make the next silence look normal.
     pub(super) fn answer(&self, took: Duration, silence: Duration, outcome: Outcome, now: Nanos) {
         self.quiet_since.store(now.0, Relaxed);
+        self.answered_at.store(now.0, Relaxed);
         self.unanswered.store(0, Relaxed);
         self.answers.observe(took.min(silence), now, false);
         self.end_with(took, outcome, now);

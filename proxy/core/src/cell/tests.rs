@@ -17,6 +17,11 @@ fn unknown() -> Arc<ClusterCell> {
     Arc::new(ClusterCell::new(ms(30)))
 }
 
+/// One across an ocean.
+fn far() -> Arc<ClusterCell> {
+    Arc::new(ClusterCell::new(ms(190)))
+}
+
 fn attempt(cell: &Arc<EndpointCell>, now: Nanos) -> Attempt {
     attempt_in(&unknown(), cell, now)
 }
@@ -163,7 +168,7 @@ fn who_is_slow_may_be_silent_for_longer() {
 
 #[test]
 fn an_ocean_takes_no_ten_times_as_long_as_usual() {
-    let (cell, cluster) = (Arc::new(EndpointCell::new(ms(160))), unknown());
+    let (cell, cluster) = (Arc::new(EndpointCell::new(ms(190))), far());
     for n in 0..200 {
         let now = at(f64::from(n) / 20.0);
         attempt_in(&cluster, &cell, now).answered(200, now.after(ms(155)));
@@ -176,7 +181,7 @@ fn an_ocean_takes_no_ten_times_as_long_as_usual() {
 
 #[test]
 fn calls_on_streams_tell_of_the_way_and_of_nothing_that_takes_long() {
-    let (cell, cluster) = (Arc::new(EndpointCell::new(ms(160))), unknown());
+    let (cell, cluster) = (Arc::new(EndpointCell::new(ms(190))), far());
     let ask = |now: Nanos, took| {
         Attempt::begin(Arc::clone(&cell), Arc::clone(&cluster), Due::Nothing, now).answered(200, now.after(ms(took)));
     };
@@ -291,17 +296,40 @@ fn who_listens_hears_what_came_since_it_listened_last() {
 }
 
 #[test]
-fn who_is_doubted_gets_nothing_until_that_has_an_end() {
+fn who_is_doubted_gets_nothing_until_that_has_an_end_and_is_asked_by_one_at_a_time() {
     let cell = Arc::new(EndpointCell::new(ms(1)));
     let (one, other) = (attempt(&cell, at(1.0)), attempt(&cell, at(1.0)));
-    let mut ears = [one.ear(), other.ear()];
-    for ear in &mut ears {
-        ear.doubt(true);
-    }
-    ears[0].doubt(false);
-    assert!(cell.silent(&unknown(), at(1.0)), "the other one has no answer yet");
-    drop(ears);
+    let (mut asks, mut waits) = (one.ear(), other.ear());
+    assert!(asks.doubt() && !waits.doubt(), "one question is enough");
+    assert!(cell.silent(&unknown(), at(1.0)) && !cell.owes(&unknown(), at(1.0)), "nothing new, and no verdict");
+    asks.vouch();
     assert!(!cell.silent(&unknown(), at(1.0)));
+    assert_eq!([waits.heard(), waits.heard()], [true, false], "the answer counts for all, once");
+    assert!(waits.doubt());
+    drop(waits);
+    assert!(!cell.silent(&unknown(), at(1.0)), "who asked is gone");
+}
+
+#[test]
+fn the_beginning_of_a_wait_is_no_answer() {
+    let cell = Arc::new(EndpointCell::new(ms(1)));
+    let mut upload = attempt(&cell, at(1.0));
+    let mut ear = upload.ear();
+    upload.sending();
+    upload.sent(at(2.0));
+    assert!(!ear.heard());
+}
+
+#[test]
+fn what_all_answers_take_at_home_is_not_the_way() {
+    let (cell, cluster) = (Arc::new(EndpointCell::new(ms(30))), unknown());
+    for n in 0..200 {
+        let now = at(f64::from(n) / 10.0);
+        attempt_in(&cluster, &cell, now).answered(200, now.after(ms(400)));
+    }
+    cluster.learn();
+    let silence = cell.silence(&cluster, at(20.4));
+    assert!(silence > ms(1500), "much more than twice what it takes: {silence:?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use causeway_config::{ClusterState as State, ObjectName};
 use super::fleet::{Fleet, SEED, Way};
 use super::versions::Version;
 use crate::cell::{ClusterCell, EndpointCell, RetryBudget};
-use crate::cluster::{AppProtocol, Endpoint, Endpoints, PortRef, Service, ServiceRef, forbidden_range};
+use crate::cluster::{Endpoint, Endpoints, PortRef, Service, ServiceRef, forbidden_range};
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::link::Count;
 use crate::peer::ClusterPeers;
@@ -114,7 +114,7 @@ impl<'f, 'a> Specs<'f, 'a> {
         let mut drifts = Vec::new();
         for (cluster, service) in services.iter().enumerate() {
             const SAME: &str = "apply the same Service to every cluster";
-            let in_clear = self.fleet.way(cluster) == Way::Direct { plaintext: false } && protocol != AppProtocol::Https;
+            let in_clear = self.fleet.way(cluster) == Way::Direct { plaintext: false } && !protocol.is_tls();
             let (field, problem, remedy) = match (&ports[cluster], service) {
                 (Ok(port), _) if port.protocol != protocol => {
                     let (here, number) = (port.protocol, key.port);
@@ -148,13 +148,13 @@ impl<'f, 'a> Specs<'f, 'a> {
             .map(|(c, port)| match (port, self.fleet.way(c)) {
                 (Ok(port), _) if port.protocol != protocol => Err(Absence::OtherProtocol),
                 (Ok(_), Way::None) => Err(Absence::Unreachable),
-                (Ok(port), way) if way.carries_plaintext() || protocol == AppProtocol::Https => Ok(Arc::clone(&port.name)),
+                (Ok(port), way) if way.carries_plaintext() || protocol.is_tls() => Ok(Arc::clone(&port.name)),
                 (Ok(_), _) => Err(Absence::Unreachable),
                 (Err(absence), _) => Err(absence),
             })
             .collect();
         self.diagnostics.extend(drifts);
-        let tls = |service: &Result<&'a Service, Absence>| service.ok().filter(|_| protocol == AppProtocol::Https)?.tls.clone();
+        let tls = |service: &Result<&'a Service, Absence>| service.ok().filter(|_| protocol.is_tls())?.tls.clone();
         PoolSpec { key: key.clone(), protocol, clusters, tls: services.iter().map(tls).collect() }
     }
 }

@@ -83,7 +83,7 @@ fn silent(member: &Member, now: Nanos) -> bool {
     let Some(since) = waiting().map(|e| e.cell.quiet_since()).min() else { return false };
     let quiet = now.since(since.max(member.cell.answered_at()));
     let owed: u32 = waiting().map(|e| e.cell.awaited()).sum();
-    let all = open(member, now).all(|e| e.cell.silent(&member.cell, now));
+    let all = open(member, now).all(|e| e.cell.owes(&member.cell, now));
     all || (owed >= SILENCE_OF && waiting().all(|e| quiet > e.cell.silence(&member.cell, now)))
 }
 
