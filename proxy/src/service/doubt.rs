@@ -71,9 +71,8 @@ pub(super) fn watch_lane(lane: Arc<Lane>, peers: Arc<Peers>, silence: Duration, 
         let mut pause = silence;
         loop {
             wait(&mut pause, &mut ear).await;
-            if !ear.doubt() {
-                continue;
-            }
+            // Each lane is asked for itself, and once for all who wait on it: the prober sees to that.
+            ear.doubt();
             let asked = lane.doubt();
             peers.doubts.notify_one();
             // A lane that was given up meanwhile is asked by nobody; one that does not answer is cut, and the request on it fails.
