@@ -64,6 +64,14 @@ mod tests {
     }
 
     #[test]
+    fn an_octet_that_is_no_text_hides_no_entry_beside_it() {
+        let mut request = request(&[]);
+        let joined = http::HeaderValue::from_bytes(b"\xff, shop.causeway.internal").unwrap();
+        request.append_header("cdn-loop", joined).unwrap();
+        assert!(Mark::of("shop").is_on(&request));
+    }
+
+    #[test]
     fn what_is_noted_is_found_and_others_entries_stay() {
         let mut request = request(&["cdn.example"]);
         let mark = Mark::of("shop");

@@ -5,9 +5,10 @@
 //! servers close connections that ping often ("too many pings"). So whoever waits for a response's header, and hears nothing of
 //! the backend meanwhile, knocks beside the connection: a new one, on which the backend must send its SETTINGS before all else
 //! (RFC 9113 section 3.4). A backend that does so is left alone. One that does not is as good as gone, and the silent connection
-//! is ended, so that its streams fail now rather than never and new ones go elsewhere.
+//! is ended, so that its streams fail now rather than never and new ones go elsewhere. One knocks for all: a thousand idle streams must
+//! not become a thousand connections.
 //!
-//! Other edges are ours, and a ping over the very connection tells more than a new one would: there the prober is asked to send it.
+//! Other edges are ours, and a ping over the lane tells more than a new connection would: there the prober is asked to send it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
