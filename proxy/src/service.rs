@@ -106,6 +106,21 @@ impl Proxy {
         }
     }
 
+    /// Watches a body that is still being sent. `handle` is that of a connection which carries nothing else.
+    fn watch_body(&self, session: &mut Session, handle: Option<Handle>, ctx: &mut Ctx) {
+        let Some(connection) = ctx.connection.as_ref().filter(|_| carriage(session) == Carriage::Exchange) else { return };
+        if session.is_body_done() || ctx.is_ping() {
+            return;
+        }
+        // HTTP/1.1 has a timeout for each read, and what another edge sends it watches itself.
+        let sends = session.is_http2() && matches!(connection.role, Role::Client);
+        let patience = connection.timeouts.body;
+        let pieces = stall::watch(patience, sends, handle.is_some(), self.unfinished(session, ctx));
+        if let (Some(handle), Some(current)) = (handle, &mut ctx.current) {
+            current.deadline = Some(handle.end_when(pieces.stuck(patience)));
+        }
+    }
+
     /// Whether the pool's budget pays for another try. Where nothing was asked of a backend it costs nothing.
     fn afford(&self, ctx: &Ctx, reason: RetryReason) -> bool {
         let free = matches!(reason, RetryReason::Connect | RetryReason::Refused);
@@ -299,15 +314,10 @@ impl ProxyHttp for Proxy {
         digest: Option<&Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        if let Some(connection) = ctx.connection.as_ref().filter(|connection| matches!(connection.role, Role::Client))
-            && carriage(session) == Carriage::Exchange
-            && !session.is_body_done()
-        {
-            stall::await_body(connection.timeouts.body);
-        }
         if let Some(lane) = ctx.lane.clone() {
             self.check_peer(digest)?;
             self.watch_lane(lane, carriage(session), ctx);
+            self.watch_body(session, None, ctx);
             return Ok(());
         }
         if let Some(current) = ctx.current.as_ref().filter(|_| !reused) {
@@ -328,6 +338,8 @@ impl ProxyHttp for Proxy {
         }
         if exchange && !session.is_body_done() {
             current.attempt.sending();
+            let handle = current.handle.clone();
+            self.watch_body(session, handle, ctx);
         }
         Ok(())
     }
@@ -355,9 +367,7 @@ impl ProxyHttp for Proxy {
     /// WebSocket dies right after its 101 (cloudflare/pingora#946).
     async fn request_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<()> {
         admit::check_body(ctx, session.body_bytes_read() as u64)?;
-        if let Some(connection) = &ctx.connection {
-            stall::moved(end, connection.timeouts.body);
-        }
+        stall::came(body, end, session.body_bytes_read() as u64);
         if end {
             ctx.await_header(repeatable(session), self.shared.clock.now());
         }
@@ -400,6 +410,7 @@ impl ProxyHttp for Proxy {
             // From here on silence is no fault, for hours.
             session.set_read_timeout(None);
         }
+        stall::answered(status.as_u16());
         // Nothing is tried again once a response has begun, and a response can last longer than the pool it was drawn from.
         ctx.plan = None;
         headers::response(response);

@@ -116,49 +116,6 @@ async fn a_body_that_stops_coming_is_408() {
     assert!(origin.requests().is_empty());
 }
 
-/// The stream ends, the connection lives, and streams on which silence means nothing are left alone.
-#[tokio::test]
-async fn an_http2_body_that_stops_coming_ends_its_stream() {
-    let (origin, edge) = start(|limits| limits.body_idle_timeout = SHORT).await;
-    let mut send = client::h2(edge.https, WWW).await;
-    let mut post = |content_type: &str| {
-        let request = http::Request::post(format!("https://{WWW}/")).header("content-type", content_type).body(()).unwrap();
-        let (response, mut body) = send.send_request(request, false).unwrap();
-        body.send_data(Bytes::from_static(b"hello"), false).unwrap();
-        (response, body)
-    };
-    let (grpc, mut grpc_body) = post("application/grpc");
-    let (plain, _plain_body) = post("text/plain");
-    let error = soon("the end of the stream", plain).await.unwrap_err();
-    assert_eq!(error.reason(), Some(h2::Reason::CANCEL), "{error}");
-    assert_eq!(refused(&edge, "slow_body"), 1);
-    grpc_body.send_data(Bytes::from_static(b" world"), true).unwrap();
-    assert_eq!(soon("a response", grpc).await.unwrap().status(), 200);
-    let request = http::Request::get(format!("https://{WWW}/")).body(()).unwrap();
-    assert_eq!(soon("a response", send.send_request(request, true).unwrap().0).await.unwrap().status(), 200);
-    let bodies: Vec<_> = origin.requests().iter().map(|request| String::from_utf8_lossy(&request.body).into_owned()).collect();
-    assert_eq!(bodies, ["hello world", ""]);
-    assert_eq!(edge.metric("causeway_requests_in_flight").as_deref(), Some("0"));
-}
-
-/// Each piece has the time, not the whole.
-#[tokio::test]
-async fn an_http2_body_that_trickles_is_waited_for() {
-    let (origin, edge) = start(|limits| limits.body_idle_timeout = SHORT * 2).await;
-    let mut send = client::h2(edge.https, WWW).await;
-    let (response, mut body) =
-        send.send_request(http::Request::post(format!("https://{WWW}/")).body(()).unwrap(), false).unwrap();
-    let began = tokio::time::Instant::now();
-    let mut pieces = tokio::time::interval(SHORT / 2);
-    while began.elapsed() < SHORT * 4 {
-        pieces.tick().await;
-        body.send_data(Bytes::from_static(b"x"), false).unwrap();
-    }
-    body.send_data(Bytes::new(), true).unwrap();
-    assert_eq!(soon("a response", response).await.unwrap().status(), 200);
-    assert_eq!((origin.requests().len(), refused(&edge, "slow_body")), (1, 0));
-}
-
 #[tokio::test]
 async fn who_takes_nothing_of_an_http2_response_is_given_up() {
     let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 64 << 20).into_bytes();

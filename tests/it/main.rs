@@ -19,5 +19,6 @@ mod retries;
 mod sessions;
 mod smuggling;
 mod smuggling_h2;
+mod stalls;
 mod streams;
 mod upgrades;

@@ -1,10 +1,12 @@
 //! An edge's data plane in the test's own process: listeners and engine, on a world's snapshot.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use causeway::access_log::{AccessLog, QUEUE};
 use causeway::authorities::AuthoritiesCell;
 use causeway::drain::{Phase, Tally};
 use causeway::listen::{ClientDoor, bind};
@@ -22,6 +24,7 @@ use causeway_config::PlainMode;
 use causeway_core::{Snapshot, tick};
 use tokio::sync::watch;
 
+use crate::PATIENCE;
 use crate::world::{CLUSTERS, World};
 
 /// A running edge; it stops accepting when it is dropped.
@@ -42,7 +45,24 @@ pub struct Edge {
     pub phase: watch::Sender<Phase>,
     /// Stops the listeners, by `true`.
     pub stop: watch::Sender<bool>,
+    /// Where requests are logged, if the world says so.
+    access_log: Option<Arc<AccessLog>>,
+    lines: Lines,
     _certificates: CertPublisher,
+}
+
+/// Where the access log is written to.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("nobody panics with it").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Edge {
@@ -68,6 +88,10 @@ impl Edge {
         let (phase, watched) = watch::channel(Phase::Serving);
         let (stop, stopped) = watch::channel(false);
         let (clock, authorities) = (Clock::start(), AuthoritiesCell::default());
+        let lines = Lines::default();
+        let logged = world.config.access_log.enabled;
+        let access_log =
+            logged.then(|| Arc::new(AccessLog::start(lines.clone(), QUEUE, &metrics).expect("there is room for a thread")));
         let own = ProcessSecret::draw().expect("there is randomness");
         let shared = Arc::new(Shared {
             snapshot: Arc::clone(&snapshot),
@@ -76,7 +100,7 @@ impl Edge {
             sessions: Sessions::load(None, &own).expect("no file can be missing"),
             locate: Box::new(|_| None),
             metrics: Arc::clone(&metrics),
-            access_log: None,
+            access_log: access_log.clone(),
             peers: Arc::default(),
             clock,
             phase: watched,
@@ -107,6 +131,8 @@ impl Edge {
             clock,
             phase,
             stop,
+            access_log,
+            lines,
             _certificates: publisher,
         }
     }
@@ -121,11 +147,26 @@ impl Edge {
         tick(&self.snapshot.load(), self.clock.now());
     }
 
+    /// What was logged of requests so far.
+    ///
+    /// # Panics
+    /// Where the world says that nothing is.
+    pub async fn log(&self) -> Vec<serde_json::Value> {
+        let log = self.access_log.as_ref().expect("the world says so");
+        assert!(log.flush(PATIENCE).await, "the log is written");
+        let lines = self.lines.0.lock().expect("nobody panics with it");
+        lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(parse).collect()
+    }
+
     /// A line of the metrics: the value of a series, by its name and labels as they stand there.
     pub fn metric(&self, series: &str) -> Option<String> {
         let text = self.metrics.encode();
         text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))
     }
+}
+
+fn parse(line: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(line).expect("a line is an object")
 }
 
 fn unix_now() -> i64 {

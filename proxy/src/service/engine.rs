@@ -33,10 +33,15 @@ const POOL: usize = 4096;
 /// The engine, ready for [`ClientDoor`](crate::listen::ClientDoor).
 pub fn engine(shared: Arc<Shared>) -> Arc<Engine> {
     let conf = ServerConf { max_retries: MOST_TRIES, threads: 1, upstream_keepalive_pool_size: POOL, ..ServerConf::default() };
-    let metrics = Arc::clone(&shared.metrics);
     let limits = shared.snapshot.load().config.limits.http2.clone();
     let mark = Mark::of(&shared.snapshot.load().config.fleet.name);
-    let proxy = Proxy { shared, dialers: Dialers::default(), mark, rates: RateLimits::default(), queues: Arc::default() };
+    let proxy = Proxy {
+        shared: Arc::clone(&shared),
+        dialers: Dialers::default(),
+        mark,
+        rates: RateLimits::default(),
+        queues: Arc::default(),
+    };
     let mut engine = http_proxy(&Arc::new(conf), proxy);
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(limits.idle_timeout);
@@ -49,5 +54,5 @@ pub fn engine(shared: Arc<Shared>) -> Arc<Engine> {
         .max_concurrent_reset_streams(H2_REMEMBERED_RESETS)
         .max_local_error_reset_streams(Some(H2_LOCAL_RESETS));
     engine.h2_options = Some(h2);
-    Arc::new(Engine { proxy: Arc::new(engine), metrics })
+    Arc::new(Engine { proxy: Arc::new(engine), shared })
 }

@@ -1,6 +1,10 @@
 //! What is told of a request that has ended.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use causeway_config::TlsVersion;
+use causeway_core::Nanos;
 use http::header::USER_AGENT;
 use pingora::proxy::Session;
 
@@ -8,7 +12,8 @@ use super::{Proxy, head, id};
 use crate::access_log::Entry;
 use crate::ctx::Ctx;
 use crate::listen::tls;
-use crate::metrics::{Outcome, Status};
+use crate::metrics::{Outcome, RefusalReason, Series, Status};
+use crate::shared::Shared;
 
 impl Proxy {
     /// Counts a request, and logs it where that is asked for.
@@ -20,15 +25,55 @@ impl Proxy {
             received: session.body_bytes_read() as u64,
             sent: session.body_bytes_sent() as u64,
         };
-        let cluster = ctx.cluster().filter(|_| ctx.refused.is_none());
         if let Some(spill) = ctx.current.as_ref().filter(|_| ctx.refused.is_none()).and_then(|current| current.candidate.spill) {
             self.shared.metrics.spilled(spill);
         }
-        self.shared.metrics.series(ctx.route.as_deref(), cluster).record(&outcome);
+        self.series(ctx).record(&outcome);
         if ctx.logged
             && let Some(log) = &self.shared.access_log
         {
             log.log(entry(session, ctx, status, &outcome));
+        }
+    }
+
+    /// What there is to tell of a request, in case that nobody is left who could when it ends.
+    pub(super) fn unfinished(&self, session: &Session, ctx: &Ctx) -> Unfinished {
+        let outcome = Outcome { status: Status::Aborted, duration: Duration::ZERO, received: 0, sent: 0 };
+        let logged = ctx.logged && self.shared.access_log.is_some();
+        let entry = logged.then(|| Box::new(entry(session, ctx, None, &outcome)));
+        Unfinished { began: ctx.began, outcome, series: self.series(ctx), entry }
+    }
+
+    fn series(&self, ctx: &Ctx) -> Arc<Series> {
+        let cluster = ctx.cluster().filter(|_| ctx.refused.is_none());
+        self.shared.metrics.series(ctx.route.as_deref(), cluster)
+    }
+}
+
+/// A request that is still being served, as it would be told of.
+pub(super) struct Unfinished {
+    began: Nanos,
+    outcome: Outcome,
+    series: Arc<Series>,
+    entry: Option<Box<Entry>>,
+}
+
+impl Unfinished {
+    /// A response has begun.
+    pub(super) fn answered(&mut self, status: u16) {
+        self.outcome.status = Status::from(status);
+        if let Some(entry) = &mut self.entry {
+            entry.status = Some(status);
+        }
+    }
+
+    /// It was dropped for `reason`, after so many bytes of its body.
+    pub(super) fn end(self, shared: &Shared, reason: RefusalReason, received: u64) {
+        let duration = shared.clock.now().since(self.began);
+        self.series.record(&Outcome { duration, received, ..self.outcome });
+        if let (Some(mut entry), Some(log)) = (self.entry, &shared.access_log) {
+            (entry.duration, entry.bytes_in, entry.reason) = (duration, received, Some(reason));
+            log.log(*entry);
         }
     }
 }

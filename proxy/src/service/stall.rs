@@ -1,86 +1,145 @@
-//! Bodies of HTTP/2 that stop coming. The engine waits for them without a limit, so that each stream is watched from outside: where
-//! nothing moves for too long, all of its exchange is dropped. HTTP/2 ends the stream then (`CANCEL`), and the connection lives on.
+//! Bodies of requests that stand still, and whose fault that is.
 //!
-//! What moves is told by the request's phases, which run in the stream's own task. Streams on which silence means nothing, such as
-//! gRPC's, are not waited for.
+//! The engine waits without a limit for a backend that does not take a body, and over HTTP/2 for a client that does not send one. So
+//! the pieces of a body are followed: each is handed on in a shell that tells when the engine has let go of it, which it does once the
+//! backend's connection has taken it. Where nothing moves for too long, it is the backend that does not take while a piece is out,
+//! and else the client that does not send.
+//!
+//! A connection of HTTP/1.1 to a backend is ended then (`dial`), and the engine sees a failure, which is blamed, tried elsewhere or
+//! answered 504 as any other. In the midst of one of HTTP/2, or of a client's stream, nothing can be ended from outside: all of the
+//! exchange is dropped, which resets the streams (`CANCEL`) and leaves their connections alone. What is told of the request then was
+//! written down before.
+//!
+//! Streams on which silence means nothing, such as gRPC's, are not watched.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod pieces;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
+pub(super) use self::pieces::Pieces;
 use super::Proxy;
-use crate::metrics::{Metrics, RefusalReason};
+use super::record::Unfinished;
+use crate::metrics::RefusalReason;
+use crate::shared::Shared;
 
 tokio::task_local! {
-    static BODY: Arc<Body>;
+    /// Of the request that the task serves: its body, where it is watched.
+    static BODY: RefCell<Option<Body>>;
 }
 
-/// What is awaited of a body.
-#[derive(Default)]
+/// A body that is watched.
 struct Body {
-    /// When the next bytes must have come.
-    until: Mutex<Option<Instant>>,
-    awaited: Notify,
+    patience: Duration,
+    pieces: Arc<Pieces>,
+    /// Whether it is the client's turn where nothing is out. Not once it has sent everything, nor where others see to that.
+    sends: bool,
+    /// Whether the connection to the backend is ended when it does not take.
+    ended: bool,
+    /// Bytes that came.
+    received: u64,
+    story: Unfinished,
 }
 
-/// From now on the rest of the body is awaited: so long for each piece.
-pub(super) fn await_body(patience: Duration) {
-    // No stream of HTTP/2 where there is no body to watch.
-    let _ = BODY.try_with(|body| {
-        *body.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + patience);
-        body.awaited.notify_one();
+/// From now on the body may stand still for `patience` at most. `sends`: whether the client is watched too. `ended`: whether a
+/// backend that takes nothing sees the end of its connection. Every try begins anew.
+pub(super) fn watch(patience: Duration, sends: bool, ended: bool, story: Unfinished) -> Arc<Pieces> {
+    let pieces = Arc::new(Pieces::default());
+    let body = Body { patience, pieces: Arc::clone(&pieces), sends, ended, received: 0, story };
+    // Requests that other edges are asked by have no body.
+    let _ = BODY.try_with(|watched| watched.replace(Some(body)));
+    pieces
+}
+
+/// A piece came, or the end, behind which nothing is awaited of the client. Wraps what goes on to the backend.
+pub(super) fn came(piece: &mut Option<Bytes>, end: bool, received: u64) {
+    let _ = BODY.try_with(|watched| {
+        let mut watched = watched.borrow_mut();
+        let Some(body) = watched.as_mut() else { return };
+        body.sends &= !end;
+        body.received = received;
+        *piece = piece.take().map(|bytes| body.pieces.hand(bytes));
     });
 }
 
-/// A piece came, or the end, behind which nothing is awaited. Not before somebody awaits it.
-pub(super) fn moved(end: bool, patience: Duration) {
-    let _ = BODY.try_with(|body| {
-        let mut until = body.until.lock().unwrap_or_else(PoisonError::into_inner);
-        *until = until.filter(|_| !end).map(|_| Instant::now() + patience);
+/// A response has begun: the connection to the backend is not ended any more.
+pub(super) fn answered(status: u16) {
+    let _ = BODY.try_with(|watched| {
+        if let Some(body) = watched.borrow_mut().as_mut() {
+            body.ended = false;
+            body.story.answered(status);
+        }
     });
 }
 
 impl Body {
-    /// Returns when it is overdue.
-    async fn overdue(&self) {
-        loop {
-            let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
-            match until {
-                Some(until) if until <= Instant::now() => return,
-                Some(until) => sleep_until(until).await,
-                None => self.awaited.notified().await,
-            }
+    /// When it is overdue, as things stand, and what it is then.
+    fn end(&self) -> Option<(Instant, RefusalReason)> {
+        let (out, since) = self.pieces.moved();
+        match out {
+            true if !self.ended => Some((since + self.patience, RefusalReason::Timeout)),
+            false if self.sends => Some((since + self.patience, RefusalReason::SlowBody)),
+            _ => None,
         }
+    }
+}
+
+/// Ready when the body is overdue. To be asked whenever the request was served a bit: what it sees changes only then, or for the
+/// better.
+fn overdue(alarm: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<RefusalReason> {
+    loop {
+        let end = BODY.with(|watched| watched.borrow().as_ref().and_then(Body::end));
+        let Some((end, reason)) = end else { return Poll::Pending };
+        if end <= Instant::now() {
+            return Poll::Ready(reason);
+        }
+        // Set anew only when it has rung: most bodies move all the time.
+        let alarm = alarm.get_or_insert_with(|| Box::pin(sleep_until(end)));
+        if alarm.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        alarm.as_mut().reset(end);
     }
 }
 
 /// The engine, with an eye on bodies.
 pub struct Engine {
     pub(super) proxy: Arc<HttpProxy<Proxy>>,
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) shared: Arc<Shared>,
 }
 
 #[async_trait]
 impl HttpServerApp for Engine {
-    async fn process_new_http(self: &Arc<Self>, mut session: ServerSession, drain: &ShutdownWatch) -> Option<ReusedHttpStream> {
-        // HTTP/1.1 has a timeout for each read.
-        if !session.is_http2() || session.is_body_done() {
-            return self.proxy.process_new_http(session, drain).await;
-        }
-        let body = Arc::new(Body::default());
-        tokio::select! {
-            biased;
-            served = BODY.scope(Arc::clone(&body), self.proxy.process_new_http(session, drain)) => served,
-            () = body.overdue() => {
-                self.metrics.refusal(RefusalReason::SlowBody);
+    async fn process_new_http(self: &Arc<Self>, session: ServerSession, drain: &ShutdownWatch) -> Option<ReusedHttpStream> {
+        let mut alarm = None;
+        let served = async {
+            tokio::select! {
+                // What is served changes what is overdue.
+                biased;
+                served = self.proxy.process_new_http(session, drain) => Ok(served),
+                reason = poll_fn(|cx| overdue(&mut alarm, cx)) => Err((reason, BODY.with(RefCell::take))),
+            }
+        };
+        match BODY.scope(RefCell::default(), served).await {
+            Ok(served) => served,
+            Err((reason, body)) => {
+                self.shared.metrics.refusal(reason);
+                if let Some(body) = body {
+                    body.story.end(&self.shared, reason, body.received);
+                }
                 None
             }
         }
