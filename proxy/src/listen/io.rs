@@ -9,6 +9,7 @@
 //! - *A strict look* at what HTTP/1.1 messages are framed by, since the engine forgives too much: see [`screen`](super::screen).
 //!   What is not plainly valid is answered here, and the engine sees a connection that has ended.
 //! - *A question to HTTP/2 clients that are silent*, whether they still live: see [`pulse`](super::pulse).
+//! - *The count of HTTP/2 connections that the engine ends* for what their client did: it tells nobody but the client.
 //! - *The connection's facts*, for the request phases: see [`Connection`].
 //!
 //! Reading is not buffered: rustls holds what it decrypted, and an idle connection should cost little memory.
@@ -196,6 +197,13 @@ impl<T: AsyncWrite + Unpin> ClientIo<T> {
     }
 }
 
+/// Why the engine ended a connection of HTTP/2 with this error (RFC 9113 section 7).
+fn broken(error: u32) -> RefusalReason {
+    /// `ENHANCE_YOUR_CALM`
+    const CALM: u32 = 0xb;
+    if error == CALM { RefusalReason::Http2Flood } else { RefusalReason::BadRequest }
+}
+
 impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
     /// Ends a connection that was refused: the answer, its end, and some patience for what is still on its way here. Ready,
     /// without bytes, once all of that is over; to the engine the client has left.
@@ -355,8 +363,13 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ClientIo<T> {
             this.written.extend_from_slice(buf);
             buf.len()
         };
-        if let Some(question) = this.pulse.as_mut().and_then(|pulse| pulse.sent(&buf[..taken])) {
-            this.written.extend_from_slice(question);
+        if let Some(pulse) = &mut this.pulse {
+            if let Some(question) = pulse.sent(&buf[..taken]) {
+                this.written.extend_from_slice(question);
+            }
+            if let Some(error) = pulse.ended() {
+                this.metrics.refusal(broken(error));
+            }
         }
         Poll::Ready(Ok(taken))
     }

@@ -45,6 +45,11 @@ impl Pulse {
         self.asked.take().is_some()
     }
 
+    /// The error that the engine has ended the connection with, once it has; told once.
+    pub(super) fn ended(&mut self) -> Option<u32> {
+        self.sent.goaway()
+    }
+
     /// Something was sent; gives the question, where it is due and stands between two frames.
     pub(super) fn sent(&mut self, bytes: &[u8]) -> Option<&'static [u8]> {
         self.sent.feed(bytes);
@@ -68,8 +73,9 @@ impl Pulse {
             let next = match self.asked {
                 Some(asked) if now >= asked + half => return Poll::Ready(None),
                 Some(asked) => asked + half,
-                // It is asked as soon as what is being sent ends.
-                None if self.owed => return Poll::Pending,
+                // It is asked as soon as what is being sent ends. If it does not take even that, silence is answer enough.
+                None if self.owed && now >= self.heard + self.patience => return Poll::Ready(None),
+                None if self.owed => self.heard + self.patience,
                 None if now >= self.heard + half => {
                     self.owed = true;
                     match self.question() {

@@ -129,12 +129,45 @@ async fn the_question_stands_between_two_frames() {
     let (mut theirs, mut io) = h2().await;
     let frame = b"\0\0\x04\0\0\0\0\0\x01data";
     io.write_all(&frame[..11]).await.unwrap();
-    assert!(tokio::time::timeout(Duration::from_mins(5), read_all(&mut io, 1)).await.is_err(), "it was not asked yet");
+    assert!(tokio::time::timeout(Duration::from_secs(100), read_all(&mut io, 1)).await.is_err(), "it was not asked yet");
     io.write_all(&frame[11..]).await.unwrap();
     io.flush().await.unwrap();
     let mut sent = [0; 30];
     theirs.read_exact(&mut sent).await.unwrap();
     assert_eq!(sent, [&frame[..], PING].concat()[..]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_silent_and_does_not_take_the_rest_of_a_frame_is_given_up_too() {
+    let (_theirs, mut io) = h2().await;
+    io.write_all(b"\0\0\x04\0\0\0\0\0\x01da").await.unwrap();
+    let start = Instant::now();
+    let waited = tokio::time::timeout(Duration::from_mins(5), read_all(&mut io, 1)).await.expect("it is given up");
+    assert_eq!((waited.unwrap_err().kind(), start.elapsed().as_secs()), (io::ErrorKind::TimedOut, 120));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_in_the_midst_of_a_frame_is_asked_and_given_up() {
+    for part in [&b"\0"[..], b"\0\0\x04\0\0\0", b"\0\0\x04\0\0\0\0\0\x01da"] {
+        let (mut theirs, mut io) = h2().await;
+        theirs.write_all(part).await.unwrap();
+        read_all(&mut io, part.len()).await.unwrap();
+        let start = Instant::now();
+        assert_eq!(read_all(&mut io, 1).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed().as_secs(), 120, "{part:?}");
+    }
+}
+
+#[tokio::test]
+async fn connections_that_the_engine_ends_are_counted_by_what_it_says() {
+    let goaway = |error: u8| [b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0", &[error][..]].concat();
+    for (error, counted) in [(0, None), (0xb, Some("http2_flood")), (1, Some("bad_request"))] {
+        let (_theirs, mut io) = h2().await;
+        io.write_all(&goaway(error)).await.unwrap();
+        let text = io.metrics.encode();
+        let line = text.lines().find_map(|line| line.strip_prefix("causeway_refusals_total{reason=\""));
+        assert_eq!(line.and_then(|line| line.strip_suffix("\"} 1")), counted, "{error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,9 +11,16 @@ pub(crate) struct Frames {
     preface: usize,
     /// Whether a block of fields goes on in the next frame, which nothing may come before (RFC 9113 section 6.10).
     block: bool,
+    /// The error of a GOAWAY frame (RFC 9113 section 6.8), as far as it has come.
+    error: u32,
+    /// Whether it has come, and nobody has asked yet.
+    goaway: bool,
 }
 
 const HEADER: usize = 9;
+
+/// Where a frame's type stands in it.
+const KIND: usize = 3;
 
 /// Bytes of the client's connection preface, before its first frame (RFC 9113 section 3.4).
 const PREFACE: usize = 24;
@@ -25,6 +32,7 @@ const RST_STREAM: u8 = 0x3;
 const SETTINGS: u8 = 0x4;
 const PUSH_PROMISE: u8 = 0x5;
 const PING: u8 = 0x6;
+const GOAWAY: u8 = 0x7;
 const CONTINUATION: u8 = 0x9;
 const END_HEADERS: u8 = 0x4;
 const ACK: u8 = 0x1;
@@ -49,6 +57,9 @@ impl Frames {
         let mut count = 0;
         while !rest.is_empty() {
             let payload = self.payload_left.min(rest.len());
+            if self.header[KIND] == GOAWAY && payload > 0 {
+                self.read_error(&rest[..payload]);
+            }
             self.payload_left -= payload;
             rest = &rest[payload..];
             let taken = (HEADER - self.have).min(rest.len());
@@ -56,8 +67,8 @@ impl Frames {
             self.have += taken;
             rest = &rest[taken..];
             if self.have == HEADER {
-                let [high, middle, low, kind, flags, ..] = self.header;
-                self.payload_left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+                let [_, _, _, kind, flags, ..] = self.header;
+                self.payload_left = self.length();
                 self.have = 0;
                 if matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION) {
                     self.block = flags & END_HEADERS == 0;
@@ -66,6 +77,26 @@ impl Frames {
             }
         }
         count
+    }
+
+    /// The error of the GOAWAY frame that has passed, told once: none, if it says `NO_ERROR`.
+    pub(crate) fn goaway(&mut self) -> Option<u32> {
+        std::mem::take(&mut self.goaway).then_some(self.error).filter(|error| *error != 0)
+    }
+
+    /// The length of the frame whose header was read last.
+    fn length(&self) -> usize {
+        let [high, middle, low, ..] = self.header;
+        usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low)
+    }
+
+    /// Reads a GOAWAY frame's payload: the last stream, and then the error.
+    fn read_error(&mut self, payload: &[u8]) {
+        let before = self.length() - self.payload_left;
+        for (_, byte) in (before..).zip(payload).filter(|(at, _)| (4..8).contains(at)) {
+            self.error = self.error << 8 | u32::from(*byte);
+        }
+        self.goaway |= before < 8 && before + payload.len() >= 8;
     }
 }
 
@@ -111,6 +142,22 @@ mod tests {
             let mut frames = Frames::default();
             assert_eq!(all.chunks(cut).map(|part| frames.feed(part)).sum::<u32>(), 5, "{cut}");
         }
+    }
+
+    #[test]
+    fn the_error_of_a_goaway_frame_is_told_once_however_the_bytes_are_cut() {
+        let goaway = |error: u8| [&frame(GOAWAY, 0, 8)[..HEADER], &[0, 0, 0, 9, 0, 0, 0, error]].concat();
+        let all = [frame(DATA, 0, 20), goaway(11)].concat();
+        for cut in [1, 3, 10, 100] {
+            let mut frames = Frames::without_preface();
+            let told: Vec<_> = all.chunks(cut).filter_map(|part| (frames.feed(part), frames.goaway()).1).collect();
+            assert_eq!(told, [11], "{cut}");
+        }
+        let mut frames = Frames::without_preface();
+        frames.feed(&goaway(0));
+        assert_eq!(frames.goaway(), None, "an end in order is no error");
+        frames.feed(&goaway(1));
+        assert_eq!(frames.goaway(), Some(1));
     }
 
     #[test]
