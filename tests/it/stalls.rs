@@ -117,7 +117,8 @@ async fn over_http1_too_a_backend_that_does_not_take_a_body_is_504() {
     let mut client = Client::h1(edge.https, WWW).await;
     client.send(format!("POST / HTTP/1.1\r\nHost: {WWW}\r\nContent-Length: {}\r\n\r\n", 1_u64 << 40)).await;
     let (mut read, mut write) = tokio::io::split(client.stream);
-    let sending = tokio::spawn(async move { while write.write_all(&[b'x'; 1 << 16]).await.is_ok() {} });
+    let piece = vec![b'x'; 1 << 16];
+    let sending = tokio::spawn(async move { while write.write_all(&piece).await.is_ok() {} });
     let _taken = backend.request().await;
     let mut line = [0; 13];
     soon("a response", tokio::io::AsyncReadExt::read_exact(&mut read, &mut line)).await.unwrap();

@@ -7,7 +7,7 @@ use causeway_tests::origin::nobody;
 use causeway_tests::wan::{Condition, Relay, Shape};
 use causeway_tests::{Answer, Client, Origin, Peered};
 
-use super::{AWS, AZURE, WWW, shop};
+use super::{AWS, AZURE, GOOGLE, WWW, shop};
 
 /// The status of a request at the edge in aws, and the cluster that served.
 async fn ask(fleet: &Peered, request: &str) -> (u16, String) {
@@ -37,6 +37,26 @@ async fn a_cluster_whose_edges_are_gone_is_served_by_the_next_and_comes_back() {
     fleet.configure(prefer);
     until("azure again", async || ask(&fleet, "GET /").await == (200, "azure".to_owned())).await;
     fleet.until_metric(AWS, "causeway_cluster_verdict{cluster=\"azure\",verdict=\"alive\"}", 1.0).await;
+}
+
+/// A service without a pod at home would be answered 503 in the first moments.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_is_ready_once_it_has_reached_the_other_clusters_or_could_not() {
+    let google = Origin::named("google").await;
+    let mut fleet = shop([None, None, Some(&google)], "").await;
+    for _ in 0..3 {
+        fleet.restart(AWS).await;
+        assert_eq!(ask(&fleet, "GET /").await, (200, "google".to_owned()));
+    }
+    // Its address refuses connections now.
+    fleet.kill(AZURE);
+    fleet.restart(AWS).await;
+    assert_eq!(ask(&fleet, "GET /").await, (200, "google".to_owned()));
+    // This one takes them, and never says a word: it is ready all the same.
+    let dark = Relay::start(fleet.peer(GOOGLE), Shape::of(Duration::ZERO), 1);
+    dark.set(Condition::Stalled);
+    fleet.move_peer(GOOGLE, dark.address);
+    fleet.restart(AWS).await;
 }
 
 /// Three pings without an answer take three seconds, and a request that waits does not have them.

@@ -21,6 +21,7 @@ const WWW: &str = "www.example.com";
 
 const AWS: usize = 0;
 const AZURE: usize = 1;
+const GOOGLE: usize = 2;
 
 /// A fleet that serves [`WWW`] from one origin in each cluster that has one, by an Ingress in google alone.
 async fn shop(origins: [Option<&Origin>; 3], more: &str) -> Peered {

@@ -3,18 +3,19 @@
 //! Files that cannot be used change nothing: the trust in use serves on, and a diagnostic says what is wrong. An edge that
 //! never had any serves its own cluster and those it reaches directly.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use causeway_config::{ClusterId, Config, ConfigHash};
 use causeway_core::cluster::{ClusterState, Freshness};
-use causeway_core::{ClusterPeers, Diagnostic, Severity};
+use causeway_core::{ClusterPeers, Diagnostic, Severity, Snapshot};
 use tokio::sync::watch;
 
 use crate::metrics::{Certificate, CertificateSource, Metrics, Reload, ReloadResult};
-use crate::peer::Peers;
 use crate::peer::state::Hearsay;
 use crate::peer::trust::{Trust, unix_time};
+use crate::peer::{Peers, addresses};
 
 pub(super) struct FleetFiles {
     home: ClusterId,
@@ -77,6 +78,13 @@ impl FleetFiles {
     /// What is known of other edges.
     pub(super) fn peers(&self) -> Arc<Vec<ClusterPeers>> {
         Arc::clone(&self.peers.known.borrow())
+    }
+
+    /// The clusters of which no edge could be reached, and those whose edges nobody can look for, although the cluster has `told`
+    /// all.
+    pub(super) fn hopeless(&self, snapshot: &Snapshot, told: &BTreeSet<ClusterId>) -> BTreeSet<ClusterId> {
+        let nowhere = |cluster: &&ClusterId| !addresses::can_be_found(snapshot, cluster);
+        self.peers.roster.unreachable().into_iter().chain(told.iter().filter(nowhere).cloned()).collect()
     }
 
     /// What is wrong with the fleet's certificates and with other edges.

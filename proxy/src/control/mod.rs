@@ -112,7 +112,7 @@ pub struct Parts {
     pub home_known: Guard,
     /// Dropped once the certificates of the home cluster's routes were read, or were waited for in vain.
     pub certificates_known: Guard,
-    /// Dropped once the clusters that the process before this one reached are reached by this one.
+    /// Dropped once the clusters that are reached through edges are reached, or could not be.
     pub linked: Guard,
 }
 
@@ -133,7 +133,10 @@ impl Control {
         let (certificates, cell) = Certificates::new(unix_now(), tickets)?;
         let published = Published::new(&config, Arc::clone(&metrics), Arc::clone(&peers), clock, Arc::clone(&locator));
         let fleet = FleetFiles::new(edge.home.clone(), peers, Arc::clone(&metrics));
-        let wanted_links = inherited.as_ref().map(|cargo| cargo.linked.clone()).unwrap_or_default();
+        let links = match &inherited {
+            Some(cargo) => Links::of_predecessor(cargo.linked.clone(), clock.now(), linked),
+            None => Links::first(&config, &edge.home, clock.now(), linked),
+        };
         let (sender, events) = mpsc::channel(16);
         file.follow(sender);
         let control = Self {
@@ -143,7 +146,7 @@ impl Control {
             wanted,
             update: None,
             known: Arc::default(),
-            links: Links::await_all(wanted_links, clock.now(), linked),
+            links,
             inherited: inherited.map(|cargo| Inherited::new(cargo, clock.now())),
             believed_until: None,
             certificates,
@@ -289,8 +292,13 @@ impl Control {
         self.metrics.certificates(self.certificates.for_metrics().into_iter().chain(self.fleet.for_metrics()));
         self.published.publish(changed.then_some(snapshot), diagnostics, states);
         self.note_home(&update.clusters);
-        if self.links.as_ref().is_some_and(|links| links.are_up(&known)) {
-            self.links = None;
+        if let Some(links) = &self.links {
+            let snapshot = self.published.snapshot.load();
+            let told = |c: &&ClusterState| c.freshness != Freshness::Syncing;
+            let told = update.clusters.iter().filter(told).map(|state| state.cluster.clone()).collect();
+            if links.are_settled(&known, &self.fleet.hopeless(&snapshot, &told)) {
+                self.links = None;
+            }
         }
     }
 

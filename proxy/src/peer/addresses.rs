@@ -128,6 +128,17 @@ impl Finder {
     }
 }
 
+/// Whether there is a place where edges of a cluster can be looked for, as far as the cluster has told.
+pub fn can_be_found(snapshot: &Snapshot, cluster: &ClusterId) -> bool {
+    let Some(known) = snapshot.config.clusters.iter().find(|known| known.id == *cluster) else { return false };
+    match &known.peers {
+        Peers::Dns(_) => true,
+        Peers::Addresses(addresses) => !addresses.is_empty(),
+        Peers::Service(name) => snapshot.service(cluster, name).is_some(),
+        Peers::Nodes(_) => snapshot.nodes(cluster).next().is_some(),
+    }
+}
+
 /// The port of peer listeners: the configuration is the same in every cluster.
 fn port(config: &Config) -> u16 {
     let mut own = config.listen.peer.iter().flatten().map(SocketAddr::port);

@@ -4,7 +4,7 @@
 //! connection until more requests are on their way than it takes. Several lanes to an address let a load balancer spread
 //! them over its edges, and keep one lost packet from holding up everything.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -251,6 +251,14 @@ impl Roster {
     pub fn keep(&self, lanes: Vec<Arc<Lane>>) {
         self.lanes.store(Arc::new(lanes));
         self.sort();
+    }
+
+    /// The clusters of which a lane has failed, and none leads to an edge.
+    pub fn unreachable(&self) -> BTreeSet<ClusterId> {
+        let lanes = self.lanes.load();
+        let failed = lanes.iter().filter(|lane| lane.fault().is_some());
+        let reached: BTreeSet<_> = lanes.iter().filter(|lane| lane.instance().is_some()).map(|lane| &lane.cluster).collect();
+        failed.map(|lane| &lane.cluster).filter(|cluster| !reached.contains(cluster)).cloned().collect()
     }
 
     /// To be called when somebody else was seen at the end of a lane.
