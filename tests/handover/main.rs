@@ -198,6 +198,23 @@ async fn signals_end_a_process_that_was_succeeded_in_order() {
     assert_eq!(old.ended().await.code(), Some(1));
 }
 
+/// However long the drain would take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_a_drain_at_once() {
+    let machine = Machine::new("").await;
+    for (first, second) in [("TERM", "TERM"), ("INT", "TERM"), ("TERM", "INT")] {
+        let mut edge = machine.serving("only").await;
+        let mut kept = Client::h1(edge.addresses.https[0], WWW).await;
+        assert_eq!(kept.request(&load::upgrade(WWW)).await.status(), 101);
+        edge.signal(first).await;
+        until("the drain", async || edge.log().contains("leaving")).await;
+        kept.send("still here").await;
+        assert_eq!(kept.read(10).await, b"still here");
+        edge.signal(second).await;
+        assert_eq!(edge.ended().await.code(), Some(1), "{first}, {second}");
+    }
+}
+
 /// Nothing of it could be learned anew: the API server is dark, and no state is on disk.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_successor_serves_the_same_certificates_while_the_api_server_is_dark() {
