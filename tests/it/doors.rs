@@ -1,7 +1,7 @@
 //! Before the first request: redirects, PROXY protocol, TLS that ends elsewhere.
 
 use causeway_config::{HostPolicy, ProxyProtocol, ProxyProtocolMode, Terminate};
-use causeway_tests::{Client, Edge, Origin, World, soon};
+use causeway_tests::{Client, Edge, Origin, World, client, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -126,4 +126,27 @@ async fn tls_that_must_end_inside_the_fence_does_not_end_outside() {
     let refused = Client::try_connect(edge.https, Some("bank.example.com"), "http/1.1").await.unwrap_err();
     assert!(refused.to_string().contains("UnrecognisedName"), "{refused}");
     assert!(Client::try_connect(edge.https, Some(WWW), "http/1.1").await.is_ok());
+}
+
+/// As long as this machine has IPv6: nothing else in the tests needs it.
+#[tokio::test]
+async fn who_comes_by_ipv6_is_served_under_that_address_over_both_versions_of_http() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        println!("not shown: this machine has no IPv6");
+        return;
+    }
+    let origin = Origin::named("hello").await;
+    let world = World::new().serve(WWW, &[origin.address]).with(|config| {
+        config.listen.https.bind = vec!["[::1]:0".parse().unwrap()];
+    });
+    let edge = Edge::start(&world, &[&[WWW]]);
+    assert!(edge.https.is_ipv6());
+    assert_eq!(Client::h1(edge.https, WWW).await.get(WWW, "/").await.status(), 200);
+    let get = http::Request::get(format!("https://{WWW}/")).body(()).unwrap();
+    let (response, _) = client::h2(edge.https, WWW).await.send_request(get, true).unwrap();
+    assert_eq!(soon("a response", response).await.unwrap().status(), 200);
+    for request in origin.requests() {
+        assert_eq!((request.field("x-forwarded-for"), request.field("x-real-ip")), (Some("::1"), Some("::1")));
+    }
+    assert_eq!(origin.requests().len(), 2);
 }
