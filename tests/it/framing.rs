@@ -1,7 +1,8 @@
 //! Where messages end: what smuggling lives on.
 
 use bytes::Bytes;
-use causeway_tests::{Answer, Client, Edge, Origin, World, client, soon};
+use causeway_core::cluster::AppProtocol;
+use causeway_tests::{Answer, Calls, Client, Edge, Origin, World, client, soon};
 
 const WWW: &str = "www.example.com";
 
@@ -113,4 +114,37 @@ async fn a_connection_that_is_told_to_drain_ends_with_its_next_response() {
         }
     });
     assert!(closed.await.is_empty());
+}
+
+/// The engine drops them. What matters is that they are dropped: as fields they would say what only fields before the body may say.
+#[tokio::test]
+async fn trailers_of_an_http2_request_reach_no_backend_neither_as_fields_nor_at_all() {
+    let trailers = || {
+        let fields = [("x-role", "admin"), ("x-forwarded-for", "203.0.113.9"), ("content-length", "99")];
+        fields.into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect::<http::HeaderMap>()
+    };
+    let post = || http::Request::post(format!("https://{WWW}/")).body(()).unwrap();
+    let origin = Origin::named("hello").await;
+    let edge = Edge::start(&World::new().serve(WWW, &[origin.address]), &[&[WWW]]);
+    let (response, mut body) = client::h2(edge.https, WWW).await.send_request(post(), false).unwrap();
+    body.send_data(Bytes::from_static(b"hello"), false).unwrap();
+    body.send_trailers(trailers()).unwrap();
+    assert_eq!(soon("a response", response).await.unwrap().status(), 200);
+    let [request] = &origin.requests()[..] else { panic!("one request: {:?}", origin.requests()) };
+    assert_eq!((&request.body[..], request.field("x-role"), request.field("content-length")), (&b"hello"[..], None, None));
+    assert_eq!(request.field("x-forwarded-for"), Some("127.0.0.1"));
+
+    let mut backend = Calls::new().await;
+    let edge = Edge::start(&World::new().route(WWW, "/", AppProtocol::H2c, &[&[backend.address]]), &[&[WWW]]);
+    let (response, mut body) = client::h2(edge.https, WWW).await.send_request(post(), false).unwrap();
+    body.send_data(Bytes::from_static(b"hello"), false).unwrap();
+    body.send_trailers(trailers()).unwrap();
+    let (request, mut respond) = backend.call().await;
+    assert_eq!((request.headers().get("x-role"), request.headers().get("content-length")), (None, None));
+    let mut came = request.into_body();
+    assert_eq!(soon("the body", came.data()).await.unwrap().unwrap(), "hello");
+    assert!(soon("the end", came.data()).await.is_none_or(|end| end.unwrap().is_empty()));
+    assert_eq!(soon("the end", came.trailers()).await.unwrap(), None);
+    respond.send_response(http::Response::new(()), true).unwrap();
+    assert_eq!(soon("a response", response).await.unwrap().status(), 200);
 }
