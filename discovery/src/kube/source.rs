@@ -1,5 +1,7 @@
 //! The shell around [`Follower`]: clients, tasks, timers, the disk.
 
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use self::told::{of_cache, unanswered, unreachable, unusable};
 use super::Patience;
 use super::access::{Access, AccessError};
 use super::by_name::{self, Answer};
@@ -25,7 +28,6 @@ use super::rbac;
 use super::stats::Stats;
 use super::watch::{News, Scope, Watch};
 use crate::debounce::{Debounce, Timing};
-use crate::report::{Report, shown};
 use crate::source::{Clock, ClusterSource, Publisher};
 use crate::translate::{Key, Kind};
 
@@ -464,37 +466,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
             Err(_) => std::future::pending().await,
         },
     }
-}
-
-fn unusable(cluster: &ClusterId, error: &AccessError) -> Vec<Diagnostic> {
-    let mut report = Report::new(cluster, rbac::OBJECT);
-    let text = error.to_string();
-    // The errors' texts end with their remedy.
-    let (problem, remedy) = text.rsplit_once("; ").unwrap_or((&text, ""));
-    report.error("", problem, remedy);
-    report.into_diagnostics()
-}
-
-fn unreachable(cluster: &ClusterId, error: &kube::Error) -> Vec<Diagnostic> {
-    let mut report = Report::new(cluster, rbac::OBJECT);
-    let remedy =
-        "see that it runs and can be reached from here, and that the kubeconfig's `server`, authority and token are right";
-    report.error("", format_args!("cannot be used: {}", shown(&Fault::of_request(error).text)), remedy);
-    report.into_diagnostics()
-}
-
-fn unanswered(cluster: &ClusterId) -> Vec<Diagnostic> {
-    let mut report = Report::new(cluster, rbac::OBJECT);
-    let remedy = "see that it can be reached from here, and that the program that the kubeconfig names for tokens, if any, ends";
-    report.error("", "neither it nor what its kubeconfig needs has answered yet", remedy);
-    report.into_diagnostics()
-}
-
-fn of_cache(cluster: &ClusterId, problem: &str) -> Vec<Diagnostic> {
-    let mut report = Report::new(cluster, "the remembered state");
-    let (problem, remedy) = problem.rsplit_once("; ").unwrap_or((problem, ""));
-    report.warning("", problem, remedy);
-    report.into_diagnostics()
 }
 
 #[cfg(test)]
