@@ -1,15 +1,9 @@
 //! Where the edges of other clusters are: what the configuration says, resolved.
-//!
-//! Names are looked up by the system's resolver, which knows `/etc/hosts`, search domains and the cluster's DNS as everything
-//! else on the machine does. It does not tell how long an answer holds; so names are looked up again every half minute, which
-//! is as short as records that are meant to move have, and far longer than a look-up takes. When a look-up fails the
-//! addresses that were found last are kept: DNS makes things faster, and must never be needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use causeway_config::{ClusterId, Config, NodeAddress, ObjectName, Peers, Reach};
 use causeway_core::Snapshot;
@@ -17,17 +11,13 @@ use causeway_core::cluster::{Node, Service};
 use causeway_core::link::InstanceId;
 use tokio::time::Instant;
 
+use super::names::Names;
+
 /// The port of peer listeners, where none is given.
 const PORT: u16 = 8444;
 
 /// How many addresses of a cluster are kept in touch with; each edge has its own selection, so that all are by somebody.
 pub const KEPT: usize = 8;
-
-/// How long what a name led to is used before it is looked up again.
-const AGAIN: Duration = Duration::from_secs(30);
-
-/// For one look-up.
-const LOOKUP: Duration = Duration::from_secs(5);
 
 /// The addresses of each remote cluster that is reached through its edges, or why there are none.
 pub type Found = BTreeMap<ClusterId, Result<BTreeSet<SocketAddr>, String>>;
@@ -35,38 +25,36 @@ pub type Found = BTreeMap<ClusterId, Result<BTreeSet<SocketAddr>, String>>;
 /// Finds addresses, and remembers names for a while.
 #[derive(Default)]
 pub struct Finder {
-    names: BTreeMap<String, (Instant, BTreeSet<SocketAddr>)>,
-    /// The names that were wanted this time.
-    asked: BTreeSet<String>,
+    names: Names,
 }
 
 impl Finder {
     /// The addresses of now. Waits for name servers, each for a few seconds at most.
     pub async fn find(&mut self, snapshot: &Snapshot, home: &ClusterId) -> Found {
         let (config, mut found): (&Config, _) = (&snapshot.config, Found::new());
-        self.asked.clear();
+        self.names.begin(Instant::now());
         for cluster in config.clusters.iter().filter(|c| c.id != *home && c.reach == Reach::Edge) {
             let addresses = match &cluster.peers {
                 Peers::Addresses(addresses) => Ok(addresses.iter().copied().collect()),
-                Peers::Dns(name) => self.resolve(name).await,
+                Peers::Dns(name) => self.names.resolve(name, PORT).await,
                 Peers::Service(name) => self.balancers(snapshot.service(&cluster.id, name), name).await,
                 Peers::Nodes(which) => at_nodes(snapshot.nodes(&cluster.id), *which, port(config)),
             };
             found.insert(cluster.id.clone(), addresses);
         }
-        let asked = &self.asked;
-        self.names.retain(|name, _| asked.contains(name));
+        self.names.end();
         found
     }
 
     /// Where the other edges of the home cluster are, and this one too perhaps. Nodes are not read at home.
     pub async fn siblings(&mut self, snapshot: &Snapshot, home: &ClusterId) -> Result<BTreeSet<SocketAddr>, String> {
+        self.names.begin(Instant::now());
         let (config, nowhere) =
             (&snapshot.config, || "`fleet.siblings` does not say where other edges of this cluster are".to_owned());
         if config.fleet.siblings.is_empty() {
             return match config.clusters.iter().find(|cluster| cluster.id == *home).map(|cluster| &cluster.peers) {
                 Some(Peers::Addresses(addresses)) => Ok(addresses.iter().copied().collect()),
-                Some(Peers::Dns(name)) => self.resolve(name).await,
+                Some(Peers::Dns(name)) => self.names.resolve(name, PORT).await,
                 Some(Peers::Service(name)) => self.balancers(snapshot.service(home, name), name).await,
                 Some(Peers::Nodes(_)) | None => Err(nowhere()),
             };
@@ -75,7 +63,7 @@ impl Finder {
         for place in &config.fleet.siblings {
             match place.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT)).or_else(|_| place.parse()) {
                 Ok(address) => drop(found.insert(address)),
-                Err(_) => match self.resolve(place).await {
+                Err(_) => match self.names.resolve(place, PORT).await {
                     Ok(addresses) => found.extend(addresses),
                     Err(error) => why = error,
                 },
@@ -93,38 +81,13 @@ impl Finder {
         for balancer in &service.balancers {
             match balancer.parse::<IpAddr>() {
                 Ok(ip) => drop(found.insert(SocketAddr::new(ip, port))),
-                Err(_) => match self.resolve(&format!("{balancer}:{port}")).await {
+                Err(_) => match self.names.resolve(balancer, port).await {
                     Ok(addresses) => found.extend(addresses),
                     Err(error) => why = error,
                 },
             }
         }
         if found.is_empty() { Err(why) } else { Ok(found) }
-    }
-
-    async fn resolve(&mut self, name: &str) -> Result<BTreeSet<SocketAddr>, String> {
-        self.asked.insert(name.into());
-        if let Some((until, addresses)) = self.names.get(name)
-            && Instant::now() < *until
-        {
-            return Ok(addresses.clone());
-        }
-        let target = if name.contains(':') { name.to_owned() } else { format!("{name}:{PORT}") };
-        let looked_up = tokio::time::timeout(LOOKUP, tokio::net::lookup_host(target)).await;
-        let result = match looked_up {
-            Ok(Ok(addresses)) => Ok(addresses.collect::<BTreeSet<_>>()),
-            Ok(Err(error)) => Err(format!("{name} cannot be resolved: {error}")),
-            Err(_) => Err(format!("{name} cannot be resolved: no answer within {} s", LOOKUP.as_secs())),
-        };
-        let known = self.names.get(name).map(|(_, addresses)| addresses.clone());
-        let addresses = match (result, known) {
-            (Ok(addresses), _) if !addresses.is_empty() => addresses,
-            (_, Some(known)) => known,
-            (Ok(_), None) => return Err(format!("{name} has no address")),
-            (Err(error), None) => return Err(error),
-        };
-        self.names.insert(name.into(), (Instant::now() + AGAIN, addresses.clone()));
-        Ok(addresses)
     }
 }
 

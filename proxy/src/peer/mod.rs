@@ -16,6 +16,7 @@ pub mod addresses;
 pub(crate) mod hop;
 pub mod lane;
 pub mod protocol;
+mod names;
 pub mod relay;
 pub mod sight;
 pub mod state;
