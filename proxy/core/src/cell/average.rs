@@ -48,11 +48,11 @@ impl Average {
     /// felt by the next request, and forgiven slowly.
     pub(super) fn observe(&self, observed: Duration, now: Nanos, peak: bool) {
         let observed = observed.as_secs_f64();
-        let old = self.at(now);
-        let new = if peak && observed > old {
+        let new = if peak && observed > self.at(now) {
             observed
         } else {
-            let keep = self.remembered(now);
+            // From what it was, and not from what is left of it by now (`at`): it would fade twice.
+            let (old, keep) = (f64::from_bits(self.seconds.load(Relaxed)), self.remembered(now));
             old * keep + observed * (1.0 - keep)
         };
         self.seconds.store(new.to_bits(), Relaxed);
@@ -64,5 +64,35 @@ impl Average {
     pub(super) fn at(&self, now: Nanos) -> f64 {
         let seconds = f64::from_bits(self.seconds.load(Relaxed));
         if seconds > self.seed { self.seed + (seconds - self.seed) * self.remembered(now) } else { seconds }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(seconds: f64) -> Nanos {
+        Nanos(1_000_000_000).after(Duration::from_secs_f64(seconds))
+    }
+
+    #[test]
+    fn what_is_slower_than_was_thought_is_known_for_as_slow_as_it_is() {
+        for peak in [false, true] {
+            let (average, truth) = (Average::new(Duration::from_millis(30)), Duration::from_millis(400));
+            for n in 0..1000 {
+                average.observe(truth, after(f64::from(n) / 10.0), peak);
+            }
+            let (learned, truth) = (average.at(after(99.9)), truth.as_secs_f64());
+            assert!((learned - truth).abs() < 0.01, "{learned}");
+        }
+    }
+
+    #[test]
+    fn a_bad_time_fades_once() {
+        let average = Average::new(Duration::from_millis(30));
+        average.observe(Duration::from_secs(1), after(0.0), true);
+        let idle = average.at(after(10.0));
+        average.observe(Duration::from_millis(30), after(10.0), true);
+        assert!((average.at(after(10.0)) - idle).abs() < 1e-9, "as a good answer and as idleness alike");
     }
 }
