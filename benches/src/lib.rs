@@ -92,6 +92,7 @@ impl World {
     /// Compiles from nothing, and ticks.
     pub fn snapshot(&self) -> Snapshot {
         let (snapshot, diagnostics) = self.compile(&Snapshot::empty(Arc::clone(&self.config)));
+        causeway_core::reach::assume(&snapshot);
         assert!(diagnostics.is_empty(), "a generated fleet is sound: {}", diagnostics[0]);
         tick(&snapshot, NOW);
         snapshot

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use causeway_config::Drain;
+use causeway_config::{ClusterId, Drain};
 use causeway_core::Edge;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::peer::Peers;
 use crate::peering::{Asker, Prober};
 use crate::process_secret::ProcessSecret;
+use crate::reaching::Reacher;
 use crate::readiness::{Guard, NotReady, Readiness};
 use crate::service;
 use crate::sessions::Sessions;
@@ -101,8 +102,8 @@ impl App {
         let metrics = Arc::new(Metrics::new(&home, SystemTime::now()));
         let file = ConfigFile::new(options.config, &options.home, parsed, Arc::clone(&metrics));
         let config = Arc::clone(file.config());
-        let (readiness, [listening, home_known, certificates_known, linked]) =
-            Readiness::awaiting([LISTENERS, "home cluster", "certificates", "links to other clusters"]);
+        let (readiness, [listening, home_known, certificates_known, linked, reached]) =
+            Readiness::awaiting([LISTENERS, "home cluster", "certificates", "links to other clusters", "pods of other clusters"]);
 
         let mut predecessor = match &config.handover {
             Some(settings) => Predecessor::meet(settings, instance)?,
@@ -153,11 +154,7 @@ impl App {
         let (failed, broken) = watch::channel(None);
         let control = ControlThread::start(control, failed.clone())?;
         let engine = service::engine(Arc::clone(&shared));
-        let prober = Prodding(vec![
-            tokio::spawn(Checker::new(Arc::clone(&shared)).run()),
-            tokio::spawn(Asker::new(home.clone(), Arc::clone(&shared)).run()),
-            tokio::spawn(Prober::new(home, Arc::clone(&shared), Arc::clone(&engine)).run()),
-        ]);
+        let prober = Prodding::start(home, &shared, &engine, reached);
         let doors = Doors::new();
         let behind = Behind {
             engine,
@@ -317,6 +314,18 @@ impl Addresses {
 
 /// The tasks that ask other edges, and endpoints. Dropping it ends them.
 struct Prodding(Vec<JoinHandle<()>>);
+
+impl Prodding {
+    /// Starts them; `reached` is dropped once the pods that are known at the start were asked.
+    fn start(home: ClusterId, shared: &Arc<Shared>, engine: &Arc<service::Engine>, reached: Guard) -> Self {
+        Self(vec![
+            tokio::spawn(Checker::new(Arc::clone(shared)).run()),
+            tokio::spawn(Reacher::new(Arc::clone(shared), reached).run()),
+            tokio::spawn(Asker::new(home.clone(), Arc::clone(shared)).run()),
+            tokio::spawn(Prober::new(home, Arc::clone(shared), Arc::clone(engine)).run()),
+        ])
+    }
+}
 
 impl Drop for Prodding {
     fn drop(&mut self) {

@@ -30,6 +30,7 @@ pub mod ops_http;
 pub mod peer;
 pub mod peering;
 pub mod process_secret;
+mod reaching;
 pub mod readiness;
 pub mod redirect;
 pub mod reply;

@@ -6,6 +6,7 @@ mod certificates;
 mod checks;
 mod drain;
 mod locations;
+mod reach;
 mod reload;
 mod state;
 
@@ -27,6 +28,7 @@ async fn shop(more: &str, files: Vec<(&str, String)>) -> (Fleet, [Origin; 3]) {
     all.extend(files);
     let fleet = Fleet::start(&all).await;
     fleet.until_admin_says("/routes", WWW).await;
+    assert!(fleet.app().readiness().ready().await);
     (fleet, origins)
 }
 

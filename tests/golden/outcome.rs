@@ -56,6 +56,7 @@ pub(crate) fn render(case: &Case) -> String {
     let listeners = vec!["0.0.0.0:443".parse().expect("an address")];
     let edge = Edge { home: case.home.clone(), listeners, addresses: vec!["10.1.255.1".parse().expect("an address")] };
     let (snapshot, diagnostics) = compile(&case.config, &edge, &case.states, &[], &Snapshot::empty(case.config.clone()));
+    causeway_core::reach::assume(&snapshot);
     tick(&snapshot, NOW);
     let view = view(&snapshot, NOW);
     let outcome = Outcome {

@@ -13,7 +13,7 @@ use causeway_config::{ClusterId, HealthCheck, HostPattern};
 
 use crate::cell::{ClusterCell, EndpointCell};
 use crate::cluster::{AppProtocol, BackendTls};
-use crate::pool::{PoolKey, Via};
+use crate::pool::{PoolEndpoint, PoolKey, Via};
 use crate::snapshot::Snapshot;
 use crate::time::Nanos;
 
@@ -26,6 +26,13 @@ pub struct Checkee {
     pub cluster: ClusterId,
     uid: Arc<str>,
     port: u16,
+}
+
+impl Checkee {
+    pub(crate) fn new(pool: &PoolKey, cluster: &ClusterId, endpoint: &PoolEndpoint) -> Self {
+        let (uid, port) = (Arc::clone(&endpoint.uid), endpoint.address.port());
+        Self { pool: pool.clone(), cluster: cluster.clone(), uid, port }
+    }
 }
 
 /// What is asked of one endpoint.
@@ -69,12 +76,7 @@ pub fn checks(snapshot: &Snapshot) -> Checks {
             };
             for ((cluster, member), tls) in snapshot.clusters.iter().zip(&pool.members).zip(&pool.spec.tls) {
                 for endpoint in member.endpoints.iter().filter(|e| e.ready && matches!(e.via, Via::Pod)) {
-                    let who = Checkee {
-                        pool: key.clone(),
-                        cluster: cluster.id.clone(),
-                        uid: Arc::clone(&endpoint.uid),
-                        port: endpoint.address.port(),
-                    };
+                    let who = Checkee::new(key, &cluster.id, endpoint);
                     let check = Check {
                         address: endpoint.address,
                         protocol: pool.spec.protocol,

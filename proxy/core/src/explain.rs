@@ -89,6 +89,8 @@ pub struct ClusterPart {
     pub ejected: usize,
     /// Those of them that fail their health checks.
     pub unhealthy: usize,
+    /// Its pods that no connection from here could be made to so far.
+    pub unreached: usize,
     /// Its endpoints that owe answers for too long.
     pub silent: usize,
     /// Why it was passed over, if it was.
@@ -180,6 +182,7 @@ fn part(snapshot: &Snapshot, plan: &Plan, cluster: usize, share: f64, pick: Opti
     let (closed, recovering) = (member.cell.closed(now), member.cell.recovering(now));
     let silent = member.endpoints.iter().filter(|e| e.ready && !e.cell.ejected(now) && e.cell.silent(&member.cell, now)).count();
     let unhealthy = member.endpoints.iter().filter(|e| e.cell.unhealthy()).count();
+    let unreached = member.endpoints.iter().filter(|e| e.ready && e.cell.unreached()).count();
     let info = &snapshot.clusters[cluster];
     let fenced = plan.policy.tls.fence.as_ref().is_some_and(|fence: &Arc<[ClusterId]>| !fence.contains(&info.id));
     let passed_over = match (pick, member.absence) {
@@ -192,6 +195,9 @@ fn part(snapshot: &Snapshot, plan: &Plan, cluster: usize, share: f64, pick: Opti
         _ if member.endpoints.is_empty() => {
             Some("none of its edges has answered yet, and its pods are reached through them".to_owned())
         }
+        _ if ready == 0 && unreached > 0 => Some(format!(
+            "none of its endpoints is in rotation: {unreached} are not yet reached, no connection from here has been made"
+        )),
         _ if member.endpoints.iter().all(|e| !e.reachable()) => Some("the links to its edges are down".to_owned()),
         _ if closed == Some(Closed::Dark) => Some("nothing in it answered, and it is left alone for seconds".to_owned()),
         _ if closed == Some(Closed::Silent) => Some("it owes answers for too long, and gets nothing new".to_owned()),
@@ -221,6 +227,7 @@ fn part(snapshot: &Snapshot, plan: &Plan, cluster: usize, share: f64, pick: Opti
         recovering,
         ejected: member.endpoints.iter().filter(|e| e.cell.ejected(now)).count(),
         unhealthy,
+        unreached,
         silent,
         passed_over,
     }

@@ -93,8 +93,9 @@ fn refresh(pool: &Pool, clusters: &[ClusterInfo], now: Nanos) {
 fn capacity(member: &Member, cluster: &ClusterInfo, now: Nanos) -> (Capacity, Capacity) {
     let (mut ready, mut total) = (0u32, 0u32);
     for endpoint in member.endpoints.iter().filter(|e| !e.terminating) {
-        endpoint.cell.note_readiness(endpoint.ready, now);
-        ready += u32::from(endpoint.ready && !endpoint.cell.ejected(now));
+        let serves = endpoint.ready && !endpoint.cell.unreached();
+        endpoint.cell.note_readiness(serves, now);
+        ready += u32::from(serves && !endpoint.cell.ejected(now));
         total += u32::from(endpoint.cell.counts(now));
     }
     if let Some(behind) = member.behind {

@@ -136,10 +136,11 @@ pub(crate) fn tag(uid: &str, port: u16) -> u64 {
 }
 
 impl PoolEndpoint {
-    /// Whether the way there works, as far as is known: nothing is known of the way to a pod but what its cell learns.
+    /// Whether the way there works, as far as is known. To a pod of another cluster it did once; what became of it then, its cell
+    /// learns.
     pub fn reachable(&self) -> bool {
         match &self.via {
-            Via::Pod => true,
+            Via::Pod => !self.cell.unreached(),
             Via::Peer(_, link) => link.is_up(),
         }
     }

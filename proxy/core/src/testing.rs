@@ -19,6 +19,7 @@ use crate::health::tick;
 use crate::link::{InstanceId, LinkCell};
 use crate::peer::{ClusterPeers, Peer};
 use crate::plan::{Plan, RequestHead, plan};
+use crate::reach::assume;
 use crate::snapshot::Snapshot;
 use crate::time::Nanos;
 
@@ -207,10 +208,11 @@ impl World {
         self
     }
 
-    /// Compiles and ticks, as publishing does.
+    /// Compiles and ticks, as publishing does, in a world where every pod can be reached.
     pub(crate) fn compile(&mut self) -> &mut Self {
         let (snapshot, diagnostics) =
             compile(&Arc::new(self.config.clone()), &self.edge, &self.states, &self.peers, &self.snapshot);
+        assume(&snapshot);
         tick(&snapshot, self.now);
         self.snapshot = Arc::new(snapshot);
         self.diagnostics = diagnostics;

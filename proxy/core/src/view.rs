@@ -149,6 +149,8 @@ pub struct EndpointView {
     pub ejected: bool,
     /// Whether that is by its health checks.
     pub unhealthy: bool,
+    /// Whether no connection from here has been made to it so far, so that it gets no requests.
+    pub unreached: bool,
     /// Whether it owes answers for too long, and gets nothing new.
     pub silent: bool,
     /// Peak EWMA of the time to response headers, in milliseconds.
@@ -240,6 +242,7 @@ fn member_view(member: &Member, now: Nanos) -> MemberView {
         ejected: e.cell.ejected(now),
         silent: e.cell.silent(&member.cell, now),
         unhealthy: e.cell.unhealthy(),
+        unreached: e.cell.unreached(),
         latency_ms: e.cell.latency(now) * 1e3,
         in_flight: e.cell.in_flight(),
         failures: e.cell.consecutive_failures(),

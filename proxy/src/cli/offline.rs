@@ -35,6 +35,7 @@ impl Fleet {
             .collect();
         let edge = Edge { home, listeners: Vec::new(), addresses: Vec::new() };
         let (snapshot, diagnostics) = compile(&config, &edge, &states, &[], &Snapshot::empty(Arc::clone(&config)));
+        causeway_core::reach::assume(&snapshot);
         tick(&snapshot, Nanos(0));
         Ok(Offline { config, snapshot, diagnostics })
     }

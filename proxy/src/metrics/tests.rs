@@ -58,7 +58,11 @@ fn used() -> Metrics {
     metrics.retry_denied();
     metrics.spilled(Spill::Share);
     metrics.health_check(&cluster("google"), false);
-    metrics.health(vec![ClusterHealth { cluster: cluster("google"), endpoints: [7, 1, 0, 0, 0, 0], pools: [2, 0, 1, 0, 0, 0] }]);
+    metrics.health(vec![ClusterHealth {
+        cluster: cluster("google"),
+        endpoints: [7, 1, 0, 0, 0, 0, 0],
+        pools: [2, 0, 1, 0, 0, 0],
+    }]);
     let certificate = Certificate {
         name: "shop/tls".into(),
         source: CertificateSource::Secret,

@@ -69,6 +69,11 @@ impl Clouds {
         }
     }
 
+    /// Whether a connection can be made.
+    pub(crate) fn connects(&self, edge: usize, cloud: usize, pod: usize) -> bool {
+        self.linked[edge][cloud] && self.pods[cloud].get(pod).is_some_and(|mood| *mood != Mood::Refuses)
+    }
+
     /// Whether an answer that is on its way still comes.
     pub(crate) fn answers(&self, edge: usize, cloud: usize, pod: usize) -> Fate {
         match self.pods[cloud].get(pod) {

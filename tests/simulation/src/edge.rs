@@ -1,15 +1,17 @@
 //! One edge, and the requests on their way through it: what the engine's glue does, without an engine.
 
 use causeway_core::cell::{Attempt, Due, Ear};
+use causeway_core::reach::Reaching;
 use causeway_core::retry::{Tries, Wait};
 use causeway_core::{Candidate, Nanos, Plan, RequestHead, Snapshot, plan};
 
-use crate::clouds::{CLOUDS, Fate};
+use crate::clouds::{CLOUDS, Clouds, Fate};
 use crate::fleet::{Fleet, HOST, client, pod};
 
 pub(crate) struct Edge {
     pub(crate) home: usize,
     pub(crate) snapshot: Snapshot,
+    reaching: Reaching,
 }
 
 /// A request on its way. All are idempotent, and have no body.
@@ -33,7 +35,23 @@ pub(crate) enum Failure {
 impl Edge {
     pub(crate) fn new(home: usize, fleet: &Fleet, now: Nanos) -> Self {
         let snapshot = fleet.compile(home, &Snapshot::empty(std::sync::Arc::clone(&fleet.config)), now);
-        Self { home, snapshot }
+        let mut edge = Self { home, snapshot, reaching: Reaching::default() };
+        edge.reaching.follow(&edge.snapshot, now);
+        edge
+    }
+
+    /// Takes what API servers have told.
+    pub(crate) fn learn(&mut self, fleet: &Fleet, now: Nanos) {
+        self.snapshot = fleet.compile(self.home, &self.snapshot, now);
+        self.reaching.follow(&self.snapshot, now);
+    }
+
+    /// Connects to pods that it has not reached so far.
+    pub(crate) fn reach(&mut self, clouds: &Clouds, now: Nanos, rng: &mut fastrand::Rng) {
+        for (who, address) in self.reaching.due(now) {
+            let cloud = CLOUDS.iter().position(|cloud| *cloud == who.cluster.as_str()).expect("a cloud");
+            self.reaching.note(&who, clouds.connects(self.home, cloud, pod(address)), now, rng);
+        }
     }
 
     pub(crate) fn request(&self, client_at: usize, seed: u64, now: Nanos) -> Request {
@@ -42,6 +60,12 @@ impl Edge {
         let mut tries = Tries::default();
         tries.complete(&self.snapshot.config.upstream, now);
         Request { edge: self.home, begun: now, plan, tries, current: None, ear: None }
+    }
+
+    /// How many endpoints owe answers for too long.
+    pub(crate) fn silent(&self, now: Nanos) -> usize {
+        let members = self.snapshot.pools.iter().flat_map(|pool| &pool.members);
+        members.map(|member| member.endpoints.iter().filter(|e| e.cell.silent(&member.cell, now)).count()).sum()
     }
 
     /// What each cluster gets of the requests of clients near a cloud.

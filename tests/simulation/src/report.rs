@@ -34,11 +34,13 @@ pub(crate) struct Report {
     pub(crate) seed: u64,
     pub(crate) seconds: [Vec<Second>; 3],
     pub(crate) shares: [Vec<(f64, Shares)>; 3],
+    /// Endpoints that owed answers for too long, added up over all ticks.
+    pub(crate) silent: [usize; 3],
 }
 
 impl Report {
     pub(crate) fn new(seed: u64, seconds: usize) -> Self {
-        Self { seed, seconds: [(); 3].map(|()| vec![Second::default(); seconds]), shares: Default::default() }
+        Self { seed, seconds: [(); 3].map(|()| vec![Second::default(); seconds]), shares: Default::default(), silent: [0; 3] }
     }
 
     pub(crate) fn done(&mut self, edge: usize, begun: f64, took: f64, served_by: Option<usize>) {

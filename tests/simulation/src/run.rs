@@ -16,7 +16,7 @@ use crate::report::Report;
 pub(crate) const PODS: usize = 100;
 
 /// Between two requests, of all edges together: 1,000 a second.
-const PACE: Duration = Duration::from_millis(1);
+pub(crate) const BUSY: Duration = Duration::from_millis(1);
 
 /// When the play begins: a clock that begins at zero would make everything look very old.
 const BEGIN: Nanos = Nanos(1_000_000_000_000);
@@ -57,10 +57,11 @@ struct Run {
     script: Script,
     rng: fastrand::Rng,
     report: Report,
+    pace: Duration,
 }
 
-/// Plays a script of so many seconds.
-pub(crate) fn run(seed: u64, seconds: usize, script: Script) -> Report {
+/// Plays a script of so many seconds, with so long between two requests.
+pub(crate) fn run(seed: u64, seconds: usize, pace: Duration, script: Script) -> Report {
     let fleet = Fleet::new(PODS);
     let edges = (0..CLOUDS.len()).map(|home| Edge::new(home, &fleet, BEGIN)).collect();
     let mut run = Run {
@@ -74,13 +75,14 @@ pub(crate) fn run(seed: u64, seconds: usize, script: Script) -> Report {
         script: Vec::new(),
         rng: fastrand::Rng::with_seed(seed),
         report: Report::new(seed, seconds),
+        pace,
     };
     for (index, (at, _)) in script.iter().enumerate() {
         run.at(BEGIN.after(Duration::from_secs_f64(*at)), Event::Script(index));
     }
     run.script = script;
     run.after(Duration::ZERO, Event::Tick);
-    run.after(PACE, Event::Arrive);
+    run.after(pace, Event::Arrive);
     run.play();
     run.report
 }
@@ -122,15 +124,17 @@ impl Run {
         (self.script[index].1)(&mut self.stage);
         if std::mem::take(&mut self.stage.told) {
             for edge in &mut self.edges {
-                edge.snapshot = self.stage.fleet.compile(edge.home, &edge.snapshot, self.now);
+                edge.learn(&self.stage.fleet, self.now);
             }
         }
     }
 
     fn tick(&mut self) {
         let time = seconds(self.now);
-        for edge in &self.edges {
+        for edge in &mut self.edges {
+            edge.reach(&self.stage.clouds, self.now, &mut self.rng);
             tick(&edge.snapshot, self.now);
+            self.report.silent[edge.home] += edge.silent(self.now);
             self.report.shares[edge.home].push((time, std::array::from_fn(|client| edge.shares(client))));
         }
         if self.now < self.end {
@@ -144,7 +148,7 @@ impl Run {
         let id = self.events;
         self.try_next(id, request);
         // Not to the beat: clients do not agree on when to ask.
-        let pause = PACE.mul_f64(2.0 * self.rng.f64());
+        let pause = self.pace.mul_f64(2.0 * self.rng.f64());
         if self.now.after(pause) < self.end {
             self.after(pause, Event::Arrive);
         }

@@ -1,12 +1,14 @@
 //! What goes wrong, and what must hold nevertheless.
 
+use std::time::Duration;
+
 use causeway_core::Nanos;
 use causeway_core::cluster::{Endpoint, Freshness};
 
 use crate::clouds::{AWS, AZURE, GOOGLE, Mood};
 use crate::fleet::endpoint;
 use crate::report::Report;
-use crate::run::{Change, PODS, Script, Stage, run};
+use crate::run::{BUSY, Change, PODS, Script, Stage, run};
 
 /// When the fault comes; when it has been seen at the latest; when it is healed; in seconds.
 const FAULT: f64 = 5.0;
@@ -22,14 +24,19 @@ const AROUND: f64 = 0.42;
 
 /// Plays a scenario with ten seeds, or as many as `SIMULATION_SEEDS` says; `SIMULATION_PRINT=7` prints seed 7 instead.
 fn play(seconds: usize, script: impl Fn() -> Script, check: impl Fn(&Report)) {
+    play_at(BUSY, seconds, script, check);
+}
+
+/// The same at another pace.
+fn play_at(pace: Duration, seconds: usize, script: impl Fn() -> Script, check: impl Fn(&Report)) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     if let Some(seed) = number("SIMULATION_PRINT") {
-        let report = run(seed, seconds, script());
+        let report = run(seed, seconds, pace, script());
         println!("{report}");
         return check(&report);
     }
     for seed in 0..number("SIMULATION_SEEDS").unwrap_or(10) {
-        check(&run(seed, seconds, script()));
+        check(&run(seed, seconds, pace, script()));
     }
 }
 
@@ -95,7 +102,7 @@ fn half_the_pods() {
 
 #[test]
 fn slow_cloud() {
-    // Sixteen times slower: 80 to 320 ms, and one answer in a hundred up to 3 s.
+    // Ten times slower: 50 to 200 ms, and one answer in a hundred up to 2 s.
     let script =
         || vec![at(FAULT, |s| s.clouds.set(AZURE, Mood::Answers(10.0))), at(HEALED, |s| s.clouds.set(AZURE, Mood::Answers(1.0)))];
     play(END, script, |report| {
@@ -104,6 +111,45 @@ fn slow_cloud() {
         for edge in [AWS, AZURE, GOOGLE] {
             let share = report.share(edge, AZURE, AZURE, HEALED);
             assert!(share > 0.99, "seed {}: slow is not dead, yet it has {share}\n{report}", report.seed);
+        }
+    });
+}
+
+#[test]
+fn crawling_cloud() {
+    // Forty times slower: 200 to 800 ms, and one answer in a hundred 2 to 8 s. Many endpoints owe answers for longer than they ever
+    // did, until it is known how slow they are.
+    let script =
+        || vec![at(FAULT, |s| s.clouds.set(AZURE, Mood::Answers(40.0))), at(HEALED, |s| s.clouds.set(AZURE, Mood::Answers(1.0)))];
+    play(END, script, |report| {
+        let well = report.failed(0.0, FAULT - 1.0) + report.failed(HEALED + 1.0, END as f64);
+        at_most(report, "failed before and after", well, 0.0);
+        // Answers that take longer than the client's patience.
+        at_most(report, "failed", report.failed(FAULT - 1.0, HEALED + 1.0), 0.005);
+        report.assert_steady();
+        for edge in [AWS, AZURE, GOOGLE] {
+            assert!(report.silent[edge] > 0, "seed {}: nobody fell silent\n{report}", report.seed);
+            let share = report.share(edge, AZURE, AZURE, HEALED);
+            assert!(share > 0.99, "seed {}: slow is not dead, yet it has {share}\n{report}", report.seed);
+        }
+    });
+}
+
+#[test]
+fn quiet_pool_that_becomes_slow() {
+    // Two requests a second of all edges together, and everywhere the same ten times slower from one moment on: what all take is no
+    // reason to go elsewhere, and what nobody was waiting for until now is no silence.
+    let slow =
+        |s: &mut Stage, times| [AWS, AZURE, GOOGLE].into_iter().for_each(|cloud| s.clouds.set(cloud, Mood::Answers(times)));
+    let script = move || vec![at(FAULT, move |s| slow(s, 10.0)), at(HEALED, move |s| slow(s, 1.0))];
+    play_at(Duration::from_millis(500), END, script, |report| {
+        at_most(report, "failed", report.failed(0.0, END as f64), 0.0);
+        report.assert_steady();
+        for (edge, cloud) in [AWS, AZURE, GOOGLE].into_iter().flat_map(|edge| [AWS, AZURE, GOOGLE].map(|cloud| (edge, cloud))) {
+            for second in FAULT as u32..END as u32 {
+                let share = report.share(edge, cloud, cloud, f64::from(second));
+                assert!(share > 0.99, "seed {}: slow is not dead, yet at {second} s it has {share}\n{report}", report.seed);
+            }
         }
     });
 }

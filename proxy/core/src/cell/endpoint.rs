@@ -41,6 +41,8 @@ pub struct EndpointCell {
     unanswered: AtomicU32,
     outcomes: Outcomes,
     checked: Checked,
+    /// Whether no connection from here to it has been made so far, although one has to be before it gets requests.
+    unreached: AtomicBool,
     consecutive_failures: AtomicU32,
     ejections: AtomicU32,
     ejected_until: AtomicU64,
@@ -64,6 +66,7 @@ impl EndpointCell {
             unanswered: AtomicU32::new(0),
             outcomes: Outcomes::default(),
             checked: Checked::default(),
+            unreached: AtomicBool::new(false),
             consecutive_failures: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
@@ -71,6 +74,11 @@ impl EndpointCell {
             unready_since: AtomicU64::new(NEVER),
             ready_once: AtomicBool::new(false),
         }
+    }
+
+    /// A cell for one that gets requests only after it was reached from here; see [`reach`](crate::reach).
+    pub(crate) fn unproven(seed: Duration) -> Self {
+        Self { unreached: AtomicBool::new(true), ..Self::new(seed) }
     }
 
     /// Writes it down.
@@ -95,6 +103,8 @@ impl EndpointCell {
         self.ready_since.store(shift.moment(memory.ready_since), Relaxed);
         self.unready_since.store(shift.moment(memory.unready_since), Relaxed);
         self.ready_once.store(memory.ready_once, Relaxed);
+        // Nobody counts as ready before that.
+        self.unreached.fetch_and(!memory.ready_once, Relaxed);
     }
 
     /// Peak EWMA of the time to response headers, in seconds.
@@ -187,6 +197,16 @@ impl EndpointCell {
     /// Whether it fails its health checks.
     pub fn unhealthy(&self) -> bool {
         self.checked.unhealthy()
+    }
+
+    /// Whether it still has to be reached from here before it gets requests.
+    pub fn unreached(&self) -> bool {
+        self.unreached.load(Relaxed)
+    }
+
+    /// A connection to it could be made.
+    pub(crate) fn note_reached(&self) {
+        self.unreached.store(false, Relaxed);
     }
 
     /// Notes a health check; see [`Checked::note`]. Who is well again starts slowly, as who has become ready.
@@ -289,6 +309,9 @@ impl EndpointCell {
         self.quiet_since.store(now.0, Relaxed);
         self.answered_at.store(now.0, Relaxed);
         self.unanswered.store(0, Relaxed);
+        if self.unreached() {
+            self.note_reached();
+        }
         self.answers.observe(took.min(silence), now, false);
         self.end_with(took, outcome, now);
     }

@@ -303,8 +303,8 @@ impl Builder<'_, '_> {
         };
         let known: HashMap<(&str, u16), &Arc<EndpointCell>> =
             old.into_iter().flat_map(|old| old.endpoints.iter()).map(|e| ((&*e.uid, e.address.port()), &e.cell)).collect();
-        let cell_of = |uid: &str, port: u16, seed| {
-            known.get(&(uid, port)).map_or_else(|| Arc::new(EndpointCell::new(seed)), |&cell| Arc::clone(cell))
+        let cell_of = |uid: &str, port: u16, new: &dyn Fn() -> EndpointCell| {
+            known.get(&(uid, port)).map_or_else(|| Arc::new(new()), |&cell| Arc::clone(cell))
         };
         let mut refusals = Refusals::default();
         let pods = self.endpoints[cluster].get(&spec.key.service).into_iter().flat_map(|list| list.iter());
@@ -324,12 +324,15 @@ impl Builder<'_, '_> {
                     ready: true,
                     last_resort: false,
                     terminating: false,
-                    cell: cell_of(peer.instance.as_str(), peer.address.port(), peer.link.rtt().map_or(seed, |rtt| SEED + rtt)),
+                    cell: cell_of(peer.instance.as_str(), peer.address.port(), &|| {
+                        EndpointCell::new(peer.link.rtt().map_or(seed, |rtt| SEED + rtt))
+                    }),
                 })
                 .collect();
             let ready = (0..endpoints.len() as u32).collect();
             return Member { absence: None, endpoints, behind: Some(behind), ready, cell };
         }
+        let new = || if cluster == self.fleet.home { EndpointCell::new(seed) } else { EndpointCell::unproven(seed) };
         let endpoints: Box<[PoolEndpoint]> = pods
             .filter(|endpoint| match self.refuse(cluster, endpoint.address) {
                 Some(why) => refusals.add(endpoint.address, why),
@@ -343,7 +346,7 @@ impl Builder<'_, '_> {
                 ready: e.ready,
                 last_resort: !e.ready && e.serving,
                 terminating: e.terminating,
-                cell: cell_of(&e.uid, e.address.port(), seed),
+                cell: cell_of(&e.uid, e.address.port(), &new),
             })
             .collect();
         refused.extend(refusals.tell(self.fleet, cluster, spec));

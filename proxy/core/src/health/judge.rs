@@ -53,7 +53,7 @@ pub(super) fn judge(pool: &Pool, now: Nanos) {
 }
 
 fn in_rotation(member: &Member) -> impl Iterator<Item = &PoolEndpoint> {
-    member.endpoints.iter().filter(|e| e.ready && !e.terminating)
+    member.endpoints.iter().filter(|e| e.ready && !e.terminating && !e.cell.unreached())
 }
 
 fn open(member: &Member, now: Nanos) -> impl Iterator<Item = &PoolEndpoint> {

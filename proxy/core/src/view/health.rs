@@ -8,7 +8,7 @@ use crate::snapshot::{ClusterInfo, Snapshot};
 use crate::time::Nanos;
 
 /// The states that an endpoint can be in.
-pub const ENDPOINT_STATES: [&str; 6] = ["ready", "silent", "ejected", "unready", "unlinked", "unhealthy"];
+pub const ENDPOINT_STATES: [&str; 7] = ["ready", "silent", "ejected", "unready", "unlinked", "unhealthy", "unreached"];
 
 /// The states that a cluster's part of a pool can be in.
 pub const MEMBER_STATES: [&str; 6] = ["open", "recovering", "silent", "dark", "probed", "empty"];
@@ -46,6 +46,7 @@ pub fn health(snapshot: &Snapshot, now: Nanos) -> Vec<ClusterHealth> {
 fn endpoint_state(endpoint: &PoolEndpoint, member: &Member, now: Nanos) -> usize {
     match endpoint {
         e if !e.ready || e.terminating => 3,
+        e if e.cell.unreached() => 6,
         e if !e.reachable() => 4,
         e if e.cell.unhealthy() => 5,
         e if e.cell.ejected(now) => 2,
@@ -79,8 +80,8 @@ mod tests {
         members[AWS].endpoints[0].cell.eject(world.now, crate::health::EJECTION, 1.0);
         members[AZURE].cell.darken(world.now);
         let found = health(&world.snapshot, world.now);
-        assert_eq!((found[AWS].endpoints, found[AWS].pools), ([2, 0, 1, 1, 0, 0], [1, 0, 0, 0, 0, 0]));
-        assert_eq!((found[AZURE].endpoints, found[AZURE].pools), ([2, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0]));
-        assert_eq!((found[GOOGLE].endpoints, found[GOOGLE].pools), ([0; 6], [0, 0, 0, 0, 0, 1]));
+        assert_eq!((found[AWS].endpoints, found[AWS].pools), ([2, 0, 1, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0]));
+        assert_eq!((found[AZURE].endpoints, found[AZURE].pools), ([2, 0, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0]));
+        assert_eq!((found[GOOGLE].endpoints, found[GOOGLE].pools), ([0; 7], [0, 0, 0, 0, 0, 1]));
     }
 }
