@@ -60,7 +60,7 @@ impl Checker {
         }
     }
 
-    fn ask(&mut self, room: &Arc<Semaphore>, ended: &mpsc::Sender<(Checkee, bool)>) {
+    fn ask(&mut self, room: &Arc<Semaphore>, ended: &mpsc::Sender<(Checkee, Option<bool>)>) {
         self.follow();
         if self.checks.is_empty() {
             return;
@@ -74,6 +74,13 @@ impl Checker {
             let (room, ended, connector) = (Arc::clone(room), ended.clone(), Arc::clone(&self.connector));
             let authorities = Arc::clone(&self.shared.authorities);
             tokio::spawn(async move {
+                // That nobody vouches for it, or not yet, says nothing of how it is.
+                if check.rules.path.is_some()
+                    && Proof::of(&authorities.load(), &who.cluster, check.tls.as_deref(), &check.host).is_err()
+                {
+                    let _ = ended.send((who, None)).await;
+                    return;
+                }
                 // Never closed. Who waits for room has its whole time from then on.
                 let _room = room.acquire().await;
                 let passed = match tokio::time::timeout(check.rules.timeout, ask(&connector, &authorities, &who, &check)).await {
@@ -85,7 +92,7 @@ impl Checker {
                     Err(_) => false,
                 };
                 // Nobody listens once the edge has ended.
-                let _ = ended.send((who, passed)).await;
+                let _ = ended.send((who, Some(passed))).await;
             });
         }
     }
@@ -101,9 +108,10 @@ impl Checker {
         before.iter().filter(|(who, _)| !self.checks.contains_key(*who)).for_each(|(_, check)| check.forget());
     }
 
-    fn learn(&mut self, who: &Checkee, passed: bool) {
+    /// Takes note of how a check ended, if it could be made.
+    fn learn(&mut self, who: &Checkee, passed: Option<bool>) {
         self.busy.remove(who);
-        let Some(check) = self.checks.get(who) else { return };
+        let (Some(check), Some(passed)) = (self.checks.get(who), passed) else { return };
         self.shared.metrics.health_check(&who.cluster, passed);
         match check.note(passed, self.shared.clock.now()) {
             Some(true) => tracing::info!(pool = %who.pool, address = %check.address, "passes its health checks again"),

@@ -213,7 +213,9 @@ impl ProxyHttp for Proxy {
                 let proof = match Proof::of(&known, &cluster, tls.as_deref(), &ctx.host) {
                     Ok(proof) => proof,
                     Err(mut error) => {
-                        self.unconnected(ctx, &mut error);
+                        // That nobody vouches for it, or not yet, is no failure of the endpoint.
+                        ctx.tries.unconnected += 1;
+                        error.set_retry(self.retry(ctx, Verdict::Next, RetryReason::Connect));
                         return Err(error);
                     }
                 };

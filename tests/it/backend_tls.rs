@@ -68,6 +68,24 @@ async fn a_backend_is_believed_whom_the_named_authorities_vouch_for_and_nobody_e
     assert_eq!(origin.requests().len(), 1);
 }
 
+#[tokio::test]
+async fn that_nobody_vouches_for_a_backend_so_far_is_not_held_against_it() {
+    let (backend, pair, _origin) = backend(WWW).await;
+    let edge = edge(&backend, Trust::Ca(ca()), None);
+    for _ in 0..10 {
+        assert_eq!(status(&edge).await, 503);
+    }
+    edge.tick();
+    {
+        let snapshot = edge.snapshot.load();
+        let member = &snapshot.pools[0].members[0];
+        assert_eq!(member.endpoints[0].cell.consecutive_failures(), 0);
+        assert!(member.cell.closed(edge.clock.now()).is_none());
+    }
+    publish(&edge, Some(&pair.cert));
+    assert_eq!(status(&edge).await, 200);
+}
+
 /// A backend that speaks HTTP/2 over TLS and nothing else, as gRPC servers do, and how often it was asked.
 async fn grpc_backend() -> (SocketAddr, PemPair, watch::Receiver<usize>) {
     let pair = self_signed(&[WWW], now()).unwrap();

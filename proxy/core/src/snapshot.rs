@@ -2,7 +2,7 @@
 //!
 //! One snapshot is published at a time. A request loads it once, makes a [`Plan`](crate::plan::Plan), and lets go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use causeway_config::{CaRef, ClusterId, ClusterState as State, Config, Coordinates, HostPattern, ObjectName, Reach};
@@ -129,9 +129,9 @@ impl Snapshot {
 
     /// The authorities of backends that this edge calls by itself, each with a Service that names it: those of clusters that are
     /// reached through their edges are these edges' matter.
-    pub fn backend_authorities(&self) -> BTreeMap<(ClusterId, CaRef), ObjectName> {
+    pub fn backend_authorities(&self) -> BTreeMap<(ClusterId, CaRef), BTreeSet<ObjectName>> {
         let called = |cluster: usize| cluster == self.home || self.config.clusters[cluster].reach != Reach::Edge;
-        let mut found = BTreeMap::new();
+        let mut found: BTreeMap<_, BTreeSet<ObjectName>> = BTreeMap::new();
         for spec in self.pools.iter().map(|pool| &pool.spec).filter(|spec| spec.protocol.is_tls()) {
             for (cluster, (tls, part)) in spec.tls.iter().zip(&spec.clusters).enumerate() {
                 if part.is_ok()
@@ -139,7 +139,7 @@ impl Snapshot {
                     && let Some(Trust::Ca(ca)) = tls.as_ref().map(|tls| &tls.trust)
                 {
                     let key = (self.clusters[cluster].id.clone(), ca.clone());
-                    found.entry(key).or_insert_with(|| spec.key.service.clone());
+                    found.entry(key).or_default().insert(spec.key.service.clone());
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! Every object is parsed once for as long as it does not change. One that is missing or cannot be used is left out of what is
 //! published, and said: its backends are not called then, and its clients do not come in, since nobody else may vouch for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use causeway_certs::{Authorities, CertError};
@@ -20,14 +20,15 @@ const ARRIVAL: i64 = 5;
 /// The objects that are named, and by whom.
 pub(super) type Named = BTreeMap<(ClusterId, CaRef), Namers>;
 
-/// Who names an object: a Service for its backends, a host for its clients, or both. Of several the first is told of.
+/// Who names an object: Services for their backends, hosts for their clients, or both. Of several the first is told of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Namers {
-    service: Option<ObjectName>,
-    host: Option<HostPattern>,
+    services: BTreeSet<ObjectName>,
+    hosts: BTreeSet<HostPattern>,
 }
 
-type Made = Result<(BackendCa, ClientCas), String>;
+type Material = (BackendCa, ClientCas);
+type Made = Result<Material, String>;
 
 /// What is known of them, and the one writer of the cell.
 #[derive(Default)]
@@ -39,6 +40,8 @@ pub(super) struct Vouchers {
     made: BTreeMap<(ClusterId, CaRef), (Arc<Secret>, Made)>,
     /// Until when those that are not there may be on their way.
     missing: BTreeMap<(ClusterId, CaRef), i64>,
+    /// What vouches in the place of those that are on their way: what did for all who name them until they named these.
+    standing_in: BTreeMap<(ClusterId, CaRef), (Namers, Material)>,
     /// How many of them were said to be missing.
     told: usize,
     diagnostics: Vec<Diagnostic>,
@@ -47,11 +50,11 @@ pub(super) struct Vouchers {
 /// What a snapshot names. Who may come in is for the home cluster alone to say: another one could let its own clients in.
 pub(super) fn named(snapshot: &Snapshot) -> Named {
     let backends = snapshot.backend_authorities().into_iter();
-    let mut named: Named = backends.map(|(key, service)| (key, Namers { service: Some(service), host: None })).collect();
+    let mut named: Named = backends.map(|(key, services)| (key, Namers { services, hosts: BTreeSet::new() })).collect();
     for (host, policy) in &snapshot.config.hosts {
         if let Some(ClientCa::Object(object)) = policy.client_certificates.as_ref().map(|settings| &settings.ca) {
             let namers = named.entry((snapshot.home().clone(), object.clone())).or_default();
-            namers.host.get_or_insert_with(|| host.clone());
+            namers.hosts.insert(host.clone());
         }
     }
     named
@@ -70,12 +73,21 @@ impl Vouchers {
 
     /// Whether one is overdue, and that was not said yet.
     pub(super) fn due(&mut self, now: i64) -> bool {
-        // What was made stays; only what is said of it changes.
         let due = self.late(now).count() != self.told;
         if due {
+            let late: Vec<_> = self.late(now).cloned().collect();
+            for key in &late {
+                self.standing_in.remove(key);
+            }
+            self.publish();
             self.diagnose(now);
         }
         due
+    }
+
+    /// Whether some may still be on their way.
+    pub(super) fn arriving(&self, now: i64) -> bool {
+        self.missing.values().any(|until| *until > now)
     }
 
     /// Makes and publishes them, if what they are made of changed.
@@ -86,26 +98,54 @@ impl Vouchers {
         let mut made = BTreeMap::new();
         for key in named.keys() {
             let Some(object) = view.get(&(key.0.clone(), Key::from(&key.1))) else { continue };
-            let known = self.made.remove(key).filter(|(known, _)| Arc::ptr_eq(known, object) || known == object);
-            made.insert(key.clone(), known.unwrap_or_else(|| (Arc::clone(object), make(object))));
+            let known = self.made.get(key).filter(|(known, _)| Arc::ptr_eq(known, object) || known == object);
+            made.insert(key.clone(), known.cloned().unwrap_or_else(|| (Arc::clone(object), make(object))));
         }
         self.missing.retain(|key, _| named.contains_key(key) && !made.contains_key(key));
         for key in named.keys().filter(|key| !made.contains_key(key)) {
             self.missing.entry(key.clone()).or_insert(now + ARRIVAL);
         }
+        let on_their_way = self.missing.iter().filter(|(_, until)| **until > now);
+        self.standing_in = on_their_way
+            .filter_map(|(key, _)| Some((key.clone(), (named[key].clone(), self.stand_in(key, &named[key])?))))
+            .collect();
+        (self.named, self.view, self.made) = (named, Arc::clone(view), made);
+        self.publish();
+        self.diagnose(now);
+    }
+
+    /// What vouched until now for everybody who names an object that is on its way: one and the same for all of them, since nobody may
+    /// be believed by what was meant for another. To be asked before what is named and made is replaced.
+    fn stand_in(&self, key: &(ClusterId, CaRef), namers: &Namers) -> Option<Material> {
+        if let Some((of, material)) = self.standing_in.get(key) {
+            return (of == namers).then(|| material.clone());
+        }
+        let mut before = self.named.iter().filter(|((cluster, _), before)| {
+            *cluster == key.0 && (!before.services.is_disjoint(&namers.services) || !before.hosts.is_disjoint(&namers.hosts))
+        });
+        let (old, of) = before.next()?;
+        let same = namers.services.is_subset(&of.services) && namers.hosts.is_subset(&of.hosts) && before.next().is_none();
+        let made = || self.made.get(old).map(|(_, made)| made);
+        let material = match self.standing_in.get(old) {
+            Some((_, material)) => material,
+            None => made()?.as_ref().ok()?,
+        };
+        same.then(|| material.clone())
+    }
+
+    fn publish(&self) {
+        let made = self.made.iter().filter_map(|(key, (_, made))| Some((key, made.as_ref().ok()?)));
+        let standing_in = self.standing_in.iter().map(|(key, (_, material))| (key, material));
         let mut published = authorities::Authorities::default();
-        for (key, (_, made)) in &made {
-            let Ok((backends, clients)) = made else { continue };
-            if named[key].service.is_some() {
+        for (key, (backends, clients)) in made.chain(standing_in) {
+            if !self.named[key].services.is_empty() {
                 published.backends.insert(key.clone(), backends.clone());
             }
-            if named[key].host.is_some() {
+            if !self.named[key].hosts.is_empty() {
                 published.clients.insert(key.1.clone(), clients.clone());
             }
         }
         self.cell.store(Arc::new(published));
-        (self.named, self.view, self.made) = (named, Arc::clone(view), made);
-        self.diagnose(now);
     }
 
     fn late(&self, now: i64) -> impl Iterator<Item = &(ClusterId, CaRef)> {
@@ -127,14 +167,14 @@ fn make(object: &Secret) -> Made {
     read().map_err(|error: CertError| error.to_string())
 }
 
-fn diagnostics((cluster, ca): &(ClusterId, CaRef), Namers { service, host }: &Namers, why: &str) -> Vec<Diagnostic> {
+fn diagnostics((cluster, ca): &(ClusterId, CaRef), Namers { services, hosts }: &Namers, why: &str) -> Vec<Diagnostic> {
     let (kind, command) = match ca {
         CaRef::Secret(_) => ("secret", "secret generic"),
         CaRef::ConfigMap(_) => ("configmap", "configmap"),
     };
     let ObjectName { namespace, name } = ca.name();
     let create = format!("create it with `kubectl --namespace {namespace} create {command} {name} --from-file=ca.crt`");
-    let of_service = service.as_ref().map(|service| Diagnostic {
+    let of_service = services.first().map(|service| Diagnostic {
         severity: Severity::Error,
         cluster: Some(cluster.clone()),
         object: format!("Service {service}"),
@@ -142,7 +182,7 @@ fn diagnostics((cluster, ca): &(ClusterId, CaRef), Namers { service, host }: &Na
         problem: format!("{ca} cannot vouch for its backends, which are not called: {why}"),
         remedy: format!("{create}, or correct the annotation"),
     });
-    let of_host = host.as_ref().map(|host| Diagnostic {
+    let of_host = hosts.first().map(|host| Diagnostic {
         severity: Severity::Error,
         cluster: Some(cluster.clone()),
         object: "configuration".into(),
@@ -172,8 +212,12 @@ mod tests {
         key(CaRef::ConfigMap(ObjectName::new("shop", "ca")))
     }
 
+    fn web() -> Namers {
+        Namers { services: [ObjectName::new("shop", "web")].into(), ..Namers::default() }
+    }
+
     fn named() -> Named {
-        let namers = Namers { service: Some(ObjectName::new("shop", "web")), host: None };
+        let namers = web();
         [secret(), map()].map(|key| (key, namers.clone())).into()
     }
 
@@ -223,7 +267,8 @@ mod tests {
     #[test]
     fn who_may_vouch_for_clients_is_said_of_the_host_and_vouches_for_no_backend() {
         let mut vouchers = Vouchers::default();
-        let named: Named = [(secret(), Namers { service: None, host: Some("bank.example.com".parse().unwrap()) })].into();
+        let named: Named =
+            [(secret(), Namers { hosts: ["bank.example.com".parse().unwrap()].into(), ..Namers::default() })].into();
         vouchers.rebuild(named.clone(), &view(&[(&secret(), &pem("a"))]), 0);
         assert!(published(&vouchers).is_empty());
         assert!(vouchers.cell.load().clients.contains_key(&secret().1));
@@ -241,5 +286,48 @@ mod tests {
         assert!(published(&vouchers).is_empty());
         vouchers.rebuild(Named::new(), &view(&[]), 2);
         assert!(vouchers.diagnostics().is_empty() && vouchers.missing.is_empty());
+    }
+
+    fn group(vouchers: &Vouchers, key: &(ClusterId, CaRef)) -> Option<u64> {
+        vouchers.cell.load().backends.get(key).map(|ca| ca.group)
+    }
+
+    #[test]
+    fn who_names_another_object_is_believed_by_the_one_before_until_that_arrives_or_is_late() {
+        let (old, new) = (view(&[(&secret(), &pem("a"))]), view(&[(&secret(), &pem("a")), (&map(), &pem("b"))]));
+        for arrives in [true, false] {
+            let mut vouchers = Vouchers::default();
+            vouchers.rebuild([(secret(), web())].into(), &old, 0);
+            let before = group(&vouchers, &secret());
+            assert!(before.is_some() && !vouchers.arriving(0));
+            vouchers.rebuild([(map(), web())].into(), &old, 100);
+            assert!(vouchers.arriving(100));
+            assert_eq!((group(&vouchers, &map()), group(&vouchers, &secret())), (before, None));
+            // What else is told meanwhile changes nothing.
+            vouchers.rebuild([(map(), web())].into(), &view(&[]), 103);
+            assert_eq!(group(&vouchers, &map()), before);
+            if arrives {
+                vouchers.rebuild([(map(), web())].into(), &new, 104);
+                assert!(group(&vouchers, &map()).is_some_and(|new| Some(new) != before));
+            } else {
+                assert!(!vouchers.due(104) && vouchers.due(105) && !vouchers.arriving(105));
+                assert_eq!(group(&vouchers, &map()), None, "nobody else vouches for it");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_is_believed_by_what_was_meant_for_another() {
+        let mut vouchers = Vouchers::default();
+        let here = view(&[(&secret(), &pem("a"))]);
+        vouchers.rebuild([(secret(), web())].into(), &here, 0);
+        let mut both = web();
+        both.services.insert(ObjectName::new("shop", "other"));
+        vouchers.rebuild([(map(), both)].into(), &here, 100);
+        assert_eq!(group(&vouchers, &map()), None);
+        let mut vouchers = Vouchers::default();
+        vouchers.rebuild(Named::new(), &here, 0);
+        vouchers.rebuild([(map(), web())].into(), &here, 100);
+        assert_eq!(group(&vouchers, &map()), None, "there was nothing before");
     }
 }

@@ -340,8 +340,8 @@ impl Control {
         let known = |state: &ClusterState| state.cluster == *home && state.freshness != Freshness::Syncing;
         if clusters.iter().any(known) {
             self.home_known = None;
-            // Clients that came sooner would be shown the self-signed default.
-            if !self.certificates.arriving() {
+            // Clients that came sooner would be shown the self-signed default, and backends could prove themselves to nobody.
+            if !self.certificates.arriving() && !self.vouchers.arriving(unix_now()) {
                 self.certificates_known = None;
             }
         }

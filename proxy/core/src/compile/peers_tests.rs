@@ -1,6 +1,7 @@
 //! Clusters that are reached through their edges.
 #![allow(clippy::unwrap_used, clippy::float_cmp)]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use causeway_config::{CaRef, ClusterId, HostPolicy, ObjectName};
@@ -139,7 +140,9 @@ fn authorities_of_backends_are_needed_where_this_edge_calls_them_itself() {
         world.service(cluster, "shop/web", service);
     }
     let needed = |world: &World| {
-        let of = |((cluster, ca), service): (&(ClusterId, CaRef), &ObjectName)| format!("{cluster} {ca} {service}");
+        let of = |((cluster, ca), services): (&(ClusterId, CaRef), &BTreeSet<ObjectName>)| {
+            format!("{cluster} {ca} {}", services.first().unwrap())
+        };
         world.snapshot.backend_authorities().iter().map(of).collect::<Vec<_>>()
     };
     let all = ["aws", "azure", "google"].map(|cluster| format!("{cluster} Secret shop/ca shop/web"));
