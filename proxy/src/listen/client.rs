@@ -187,7 +187,15 @@ where
         match self.shared.peers.relay(&outsider.fence, &head).await {
             Ok(mut inside) => {
                 self.shared.metrics.handshake(None, Handshake::Relayed);
-                if let Err(error) = self.shared.peers.carry(&mut outsider.stream, &outsider.hello, &mut inside).await {
+                let mut phase = self.shared.phase.clone();
+                let closing = async {
+                    if phase.wait_for(|phase| *phase >= Phase::Closing).await.is_err() {
+                        // Nobody is left who could say so.
+                        std::future::pending::<()>().await;
+                    }
+                };
+                let carrying = self.shared.peers.carry(&mut outsider.stream, &outsider.hello, &mut inside, closing);
+                if let Err(error) = carrying.await {
                     debug!(listener = self.listener.as_str(), client = %caller.client, %error, "a relayed stream broke");
                 }
             }

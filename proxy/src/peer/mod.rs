@@ -13,10 +13,11 @@
 //! control plane as a value for `compile`, and into the link cells that plans look at. docs/peers.md has the whole of it.
 
 pub mod addresses;
+mod carry;
 pub(crate) mod hop;
 pub mod lane;
-pub mod protocol;
 mod names;
+pub mod protocol;
 pub mod relay;
 pub mod sight;
 pub mod state;

@@ -17,9 +17,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::Peers;
 use super::protocol::VERSION;
 use super::trust::Trust;
+use super::{Peers, carry};
 
 /// For a connection to an edge, its handshake and the line.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -134,9 +134,15 @@ async fn open(
 }
 
 impl Peers {
-    /// Passes bytes in both directions until both sides have ended, or the certificate of the edge inside is no longer covered.
-    /// `hello` is what the client has said already.
-    pub async fn carry<C>(&self, client: &mut C, hello: &[u8], inside: &mut Inside) -> std::io::Result<(u64, u64)>
+    /// Passes bytes in both directions until the stream has ended, or the certificate of the edge inside is no longer covered.
+    /// `hello` is what the client has said already; `closing`: this edge ends.
+    pub async fn carry<C>(
+        &self,
+        client: &mut C,
+        hello: &[u8],
+        inside: &mut Inside,
+        closing: impl Future<Output = ()>,
+    ) -> std::io::Result<()>
     where
         C: AsyncRead + AsyncWrite + Unpin,
     {
@@ -144,7 +150,7 @@ impl Peers {
         inside.stream.write_all(hello).await?;
         inside.stream.flush().await?;
         tokio::select! {
-            carried = tokio::io::copy_bidirectional(client, &mut inside.stream) => carried,
+            carried = carry::carry(client, &mut inside.stream, closing) => carried,
             why = self.trust.lapse(&certificates, &inside.cluster) => {
                 Err(std::io::Error::other(format!("the edge inside is no longer trusted: {why:?}")))
             }
