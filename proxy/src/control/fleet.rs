@@ -126,3 +126,30 @@ impl FleetFiles {
         Some(Certificate { name, source: CertificateSource::Fleet, not_after: SystemTime::UNIX_EPOCH + not_after })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use causeway_core::Nanos;
+    use causeway_core::link::InstanceId;
+
+    use super::*;
+    use crate::peer::state::Question;
+
+    #[test]
+    fn what_another_edge_has_told_is_used_and_not_told_on() {
+        let home: ClusterId = "aws".parse().unwrap();
+        let metrics = Arc::new(Metrics::new(&home, SystemTime::now()));
+        let fleet = FleetFiles::new(home.clone(), Arc::default(), metrics);
+        let (siblings, own) = (&fleet.peers.siblings, ClusterState::syncing(home));
+        let at = |second: u64| Nanos(second * 1_000_000_000);
+        let other = crate::peer::state::Siblings::default();
+        other.know(&ClusterState { freshness: Freshness::Stale(at(90)), ..own.clone() });
+        let told = other.tell(&InstanceId::of(2), Question::All, at(100)).unwrap();
+        siblings.hear(Some((InstanceId::of(2), told)), at(100));
+        let mut clusters = [own];
+        fleet.share(&mut clusters);
+        assert_eq!(clusters[0].freshness, Freshness::Stale(at(90)));
+        assert!(siblings.tell(&InstanceId::of(1), Question::All, at(101)).is_none(), "it has heard nothing itself");
+    }
+}

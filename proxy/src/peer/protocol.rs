@@ -50,6 +50,9 @@ pub const UNSERVED: HeaderName = HeaderName::from_static("causeway-unserved");
 /// In a ping: the generation of the counts that are known.
 pub const KNOWN: HeaderName = HeaderName::from_static("causeway-known");
 
+/// The value of [`KNOWN`] of an edge that asks how fresh a state is, and not for the state itself.
+pub const BRIEF: &str = "*";
+
 /// What the hop carries besides the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop {

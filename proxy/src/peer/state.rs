@@ -4,15 +4,17 @@
 //! and endpoints, as on disk, and never a Secret. Only edges whose certificate names the same cluster are asked and answered;
 //! the others have an account there, or none.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use causeway_config::ClusterId;
 use causeway_core::Nanos;
 use causeway_core::cluster::{ClusterState, Endpoints, Freshness, Objects};
 use causeway_core::link::InstanceId;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use super::protocol::VERSION;
 
@@ -57,10 +59,23 @@ pub struct Hearsay {
     told: Told,
 }
 
+/// What an edge asks of another one of its cluster.
+#[derive(Clone, Copy, Debug)]
+pub enum Question<'a> {
+    /// Everything.
+    All,
+    /// Everything, unless it is what this process has called by this generation.
+    Unless(&'a str, u64),
+    /// How fresh it is.
+    Brief,
+}
+
 /// What edges of one cluster have of each other.
 pub struct Siblings {
     /// What this edge knows, for those who ask.
     own: Mutex<(u64, Option<ClusterState>)>,
+    /// The state of a generation as it crosses, once somebody has asked for it.
+    written: Mutex<(u64, Arc<OnceCell<Bytes>>)>,
     /// Whether this edge's own API server is not heard.
     needed: watch::Sender<bool>,
     /// Why nobody has answered, since others are asked.
@@ -70,7 +85,13 @@ pub struct Siblings {
 
 impl Default for Siblings {
     fn default() -> Self {
-        Self { own: Mutex::default(), needed: watch::channel(false).0, fault: Mutex::default(), hearsay: watch::channel(None).0 }
+        Self {
+            own: Mutex::default(),
+            written: Mutex::default(),
+            needed: watch::channel(false).0,
+            fault: Mutex::default(),
+            hearsay: watch::channel(None).0,
+        }
     }
 }
 
@@ -133,8 +154,8 @@ impl Siblings {
         *known = Some(home.clone());
     }
 
-    /// What is said to an edge of this cluster that knows `known`; nothing where nothing is known.
-    pub fn tell(&self, instance: &InstanceId, known: Option<(&str, u64)>, now: Nanos) -> Option<StateAnswer> {
+    /// What is said to an edge of this cluster; nothing where nothing is known.
+    pub fn tell(&self, instance: &InstanceId, question: Question<'_>, now: Nanos) -> Option<StateAnswer> {
         let own = self.own();
         let (generation, state) = (own.0, own.1.as_ref()?);
         let silent = match state.freshness {
@@ -142,7 +163,11 @@ impl Siblings {
             Freshness::Synced => Duration::ZERO,
             Freshness::Stale(since) => now.since(since),
         };
-        let same = known == Some((instance.as_str(), generation));
+        let wanted = match question {
+            Question::All => true,
+            Question::Unless(who, known) => (who, known) != (instance.as_str(), generation),
+            Question::Brief => false,
+        };
         let told = || Told { objects: Arc::clone(&state.objects), endpoints: Arc::clone(&state.endpoints) };
         Some(StateAnswer {
             version: VERSION,
@@ -150,8 +175,36 @@ impl Siblings {
             cluster: state.cluster.clone(),
             generation,
             silent_ms: silent.as_millis() as u64,
-            state: (!same).then(told),
+            state: wanted.then(told),
         })
+    }
+
+    /// An answer as it crosses. What takes long, the state, is written once for each generation, and where it holds up no request.
+    pub async fn write(&self, mut answer: StateAnswer) -> io::Result<Bytes> {
+        let state = answer.state.take();
+        let mut text = serde_json::to_vec(&answer)?;
+        if let Some(state) = state {
+            let state = self.written(answer.generation).get_or_try_init(|| write(state)).await?.clone();
+            let end = text.pop();
+            text.reserve(state.len() + 16);
+            text.extend_from_slice(b",\"state\":");
+            text.extend_from_slice(&state);
+            text.extend(end);
+        }
+        Ok(text.into())
+    }
+
+    fn written(&self, generation: u64) -> Arc<OnceCell<Bytes>> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.0 != generation {
+            *written = (generation, Arc::default());
+        }
+        Arc::clone(&written.1)
+    }
+
+    /// Whether what was heard at a moment is newer than what this edge knows by itself.
+    pub fn newer(&self, heard: Nanos) -> bool {
+        self.own().1.as_ref().is_none_or(|own| newer(heard, own.freshness))
     }
 
     /// What a panic would have left here is whole.
@@ -183,14 +236,27 @@ impl Hearsay {
 
     /// What is said, where it is newer than what is known here. It is stale: its API server is another edge's to hear.
     pub fn better(&self, own: &ClusterState) -> Option<ClusterState> {
-        let newer = match own.freshness {
-            Freshness::Syncing => true,
-            Freshness::Stale(since) => self.heard > since,
-            Freshness::Synced => false,
-        };
         let Told { objects, endpoints } = self.told.clone();
-        newer.then(|| ClusterState { freshness: Freshness::Stale(self.heard), objects, endpoints, ..own.clone() })
+        newer(self.heard, own.freshness).then(|| ClusterState {
+            freshness: Freshness::Stale(self.heard),
+            objects,
+            endpoints,
+            ..own.clone()
+        })
     }
+}
+
+fn newer(heard: Nanos, own: Freshness) -> bool {
+    match own {
+        Freshness::Syncing => true,
+        Freshness::Stale(since) => heard > since,
+        Freshness::Synced => false,
+    }
+}
+
+async fn write(state: Told) -> io::Result<Bytes> {
+    let text = tokio::task::spawn_blocking(move || serde_json::to_vec(&state)).await??;
+    Ok(text.into())
 }
 
 #[cfg(test)]

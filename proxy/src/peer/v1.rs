@@ -16,42 +16,50 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::Peers;
-use super::protocol::{CountsAnswer, INSTANCE, KNOWN, OLDEST, Probe, VERSION};
+use super::protocol::{BRIEF, CountsAnswer, INSTANCE, KNOWN, OLDEST, Probe, VERSION};
+use super::state::{Question, StateAnswer};
+
+/// What is answered.
+pub(crate) enum Answer {
+    /// This.
+    Value(StatusCode, Value),
+    /// A state, which takes some time to write.
+    State(StateAnswer),
+}
 
 impl Peers {
     /// Answers an edge that lives in a cluster of the configuration.
-    pub(crate) fn answer(
-        &self,
-        path: &str,
-        from: &ClusterId,
-        headers: &HeaderMap,
-        snapshot: &Snapshot,
-        now: Nanos,
-    ) -> (StatusCode, Value) {
+    pub(crate) fn answer(&self, path: &str, from: &ClusterId, headers: &HeaderMap, snapshot: &Snapshot, now: Nanos) -> Answer {
         match path {
             "/v1/state" if from != snapshot.home() => {
-                (StatusCode::FORBIDDEN, json!({"error": "an edge tells its state to edges of its own cluster only"}))
+                Answer::Value(StatusCode::FORBIDDEN, json!({"error": "an edge tells its state to edges of its own cluster only"}))
             }
             "/v1/state" => self.state(headers, now),
             "/v1/probe" => {
                 let known = headers.get(KNOWN).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-                (StatusCode::OK, json!(self.probe(snapshot, known, now)))
+                Answer::Value(StatusCode::OK, json!(self.probe(snapshot, known, now)))
             }
-            "/v1/view" => (StatusCode::OK, json!({"version": VERSION, "views": self.sight.load().own})),
-            "/v1/challenge" => (StatusCode::NOT_FOUND, json!({"error": "this edge answers no ACME challenge"})),
-            _ => (
+            "/v1/view" => Answer::Value(StatusCode::OK, json!({"version": VERSION, "views": self.sight.load().own})),
+            "/v1/challenge" => Answer::Value(StatusCode::NOT_FOUND, json!({"error": "this edge answers no ACME challenge"})),
+            _ => Answer::Value(
                 StatusCode::NOT_FOUND,
                 json!({"error": "the peer port answers /v1/probe, /v1/view, /v1/state and /v1/challenge"}),
             ),
         }
     }
 
-    fn state(&self, headers: &HeaderMap, now: Nanos) -> (StatusCode, Value) {
+    fn state(&self, headers: &HeaderMap, now: Nanos) -> Answer {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let known = text(&INSTANCE).zip(text(&KNOWN).and_then(|generation| generation.parse().ok()));
-        match self.siblings.tell(&self.instance, known, now) {
-            Some(answer) => (StatusCode::OK, json!(answer)),
-            None => (StatusCode::NOT_FOUND, json!({"error": "this edge knows nothing of its cluster yet"})),
+        let question = match (text(&INSTANCE), text(&KNOWN)) {
+            (_, Some(BRIEF)) => Question::Brief,
+            (Some(instance), Some(known)) => {
+                known.parse().map_or(Question::All, |generation| Question::Unless(instance, generation))
+            }
+            _ => Question::All,
+        };
+        match self.siblings.tell(&self.instance, question, now) {
+            Some(answer) => Answer::State(answer),
+            None => Answer::Value(StatusCode::NOT_FOUND, json!({"error": "this edge knows nothing of its cluster yet"})),
         }
     }
 

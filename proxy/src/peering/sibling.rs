@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use causeway_config::ClusterId;
 use causeway_core::link::InstanceId;
+use futures::StreamExt;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
@@ -18,8 +19,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::peer::addresses::{Finder, kept};
-use crate::peer::protocol::{INSTANCE, KNOWN};
-use crate::peer::state::StateAnswer;
+use crate::peer::protocol::{BRIEF, INSTANCE, KNOWN};
+use crate::peer::state::{Question, StateAnswer};
 use crate::peer::trust::Trust;
 use crate::shared::Shared;
 
@@ -32,6 +33,12 @@ const PERIOD: Duration = Duration::from_secs(2);
 /// How long one may take: the state of ten thousand pools is some megabytes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How many are asked at a time, for how fresh their word is: the state itself comes from one of them.
+const AT_ONCE: usize = 4;
+
+/// By how much another edge must have heard the API server later than the one that is believed, to be believed in its place.
+const NEAR: Duration = Duration::from_secs(1);
+
 /// The largest state that is read, in bytes.
 const LARGEST: usize = 256 << 20;
 
@@ -40,12 +47,14 @@ pub struct Asker {
     home: ClusterId,
     shared: Arc<Shared>,
     finder: Finder,
+    /// Where the edge is whose word is believed.
+    believed: Option<SocketAddr>,
 }
 
 impl Asker {
     /// For an edge at home in `home`.
     pub fn new(home: ClusterId, shared: Arc<Shared>) -> Self {
-        Self { home, shared, finder: Finder::default() }
+        Self { home, shared, finder: Finder::default(), believed: None }
     }
 
     /// Runs until the returned task is aborted.
@@ -61,7 +70,7 @@ impl Asker {
                 let asked = self.shared.clock.now();
                 let answer = self.ask().await;
                 let fault = answer.as_ref().err().cloned();
-                if let Ok(answer) = answer {
+                if let Ok(Some(answer)) = answer {
                     siblings.hear(Some(answer), asked);
                 }
                 siblings.note_fault(fault);
@@ -72,35 +81,82 @@ impl Asker {
         }
     }
 
-    /// The word of whoever heard the API server last. The error is for people.
-    async fn ask(&mut self) -> Result<(InstanceId, StateAnswer), String> {
+    /// The word of whoever heard the API server last; nothing where no word is newer than what is known here. The error is for people.
+    async fn ask(&mut self) -> Result<Option<(InstanceId, StateAnswer)>, String> {
         let trust = self.shared.peers.trust.load().ok_or("there are no certificates of the fleet")?;
+        let siblings = &self.shared.peers.siblings;
+        let hearsay = siblings.hearsay();
+        // As long as the one that is believed hears its API server, nobody else has to be asked.
+        if let Some((address, hearsay)) = self.believed.zip(hearsay.as_ref()) {
+            let question = Question::Unless(hearsay.from.as_str(), hearsay.generation);
+            if let Ok(Some(answer)) = self.ask_one(&trust, address, question).await
+                && answer.1.silent_ms == 0
+            {
+                return Ok(Some(answer));
+            }
+        }
         let snapshot = self.shared.snapshot.load_full();
         let found = self.finder.siblings(&snapshot, &self.home).await?;
         drop(snapshot);
-        let mut best: Option<(InstanceId, StateAnswer)> = None;
+        let asked = self.shared.clock.now();
+        let (this, trust) = (&*self, &*trust);
+        let ask = |address| async move { (address, this.ask_one(trust, address, Question::Brief).await) };
+        let mut answers = futures::stream::iter(kept(&found, &self.shared.peers.instance)).map(ask).buffer_unordered(AT_ONCE);
+        let mut best: Option<(SocketAddr, InstanceId, StateAnswer)> = None;
         let mut why = "no other edge is at the addresses where they are looked for".to_owned();
-        for address in kept(&found, &self.shared.peers.instance) {
-            match tokio::time::timeout(PATIENCE, self.ask_one(&trust, address)).await {
-                Ok(Ok(Some(answer))) => {
-                    let better = best.as_ref().is_none_or(|(_, best)| answer.1.silent_ms < best.silent_ms);
-                    if better {
-                        best = Some(answer);
-                    }
-                    if best.as_ref().is_some_and(|(_, best)| best.silent_ms == 0) {
-                        break;
+        while let Some((address, answer)) = answers.next().await {
+            match answer {
+                Ok(Some((from, answer))) => {
+                    let believed = |from: &InstanceId| hearsay.as_ref().is_some_and(|hearsay| hearsay.from == *from);
+                    // Two that heard it at about the same time take no turns.
+                    let rank = |from: &InstanceId, answer: &StateAnswer| {
+                        answer.silent_ms + if believed(from) { 0 } else { NEAR.as_millis() as u64 }
+                    };
+                    if best.as_ref().is_none_or(|(_, other, known)| rank(&from, &answer) < rank(other, known)) {
+                        let heard = answer.silent_ms == 0;
+                        best = Some((address, from, answer));
+                        if heard {
+                            break;
+                        }
                     }
                 }
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => why = format!("{address}: {error}"),
-                Err(_) => why = format!("{address}: no answer within {} s", PATIENCE.as_secs()),
+                Ok(None) => {}
+                Err(error) => why = format!("{address}: {error}"),
             }
         }
-        best.ok_or(why)
+        drop(answers);
+        let (address, from, answer) = best.ok_or(why)?;
+        let (known, newer) = (
+            hearsay.is_some_and(|h| (&h.from, h.generation) == (&from, answer.generation)),
+            siblings.newer(asked.before(Duration::from_millis(answer.silent_ms))),
+        );
+        let answer = match answer {
+            _ if !newer && !known => return Ok(None),
+            // Of an edge of the version before this one.
+            answer if known || answer.state.is_some() => Some((from, answer)),
+            _ => self.ask_one(trust, address, Question::All).await.map_err(|error| format!("{address}: {error}"))?,
+        };
+        self.believed = Some(address);
+        Ok(answer)
     }
 
-    /// What the edge at an address says; nothing if it is this edge itself.
-    async fn ask_one(&self, trust: &Trust, address: SocketAddr) -> Result<Option<(InstanceId, StateAnswer)>, String> {
+    /// What the edge at an address says within [`PATIENCE`]; nothing if it is this edge itself.
+    async fn ask_one(
+        &self,
+        trust: &Trust,
+        address: SocketAddr,
+        question: Question<'_>,
+    ) -> Result<Option<(InstanceId, StateAnswer)>, String> {
+        let late = |_| Err(format!("no answer within {} s", PATIENCE.as_secs()));
+        tokio::time::timeout(PATIENCE, self.call(trust, address, question)).await.unwrap_or_else(late)
+    }
+
+    async fn call(
+        &self,
+        trust: &Trust,
+        address: SocketAddr,
+        question: Question<'_>,
+    ) -> Result<Option<(InstanceId, StateAnswer)>, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let name = trust.fleet.name_of(&self.home);
         let server = ServerName::try_from(name.clone()).map_err(|e| text(&e))?;
@@ -109,9 +165,11 @@ impl Asker {
         let stream = TlsConnector::from(Arc::clone(&trust.sibling)).connect(server, stream).await.map_err(|e| text(&e))?;
         let (mut send, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| text(&e))?;
         let mut request = Request::get("/v1/state").header(header::HOST, name).header(header::CONNECTION, "close");
-        if let Some(hearsay) = self.shared.peers.siblings.hearsay() {
-            request = request.header(INSTANCE, hearsay.from.as_str()).header(KNOWN, hearsay.generation);
-        }
+        request = match question {
+            Question::All => request,
+            Question::Unless(from, generation) => request.header(INSTANCE, from).header(KNOWN, generation),
+            Question::Brief => request.header(KNOWN, BRIEF),
+        };
         let request = request.body(Empty::<bytes::Bytes>::new()).map_err(|e| text(&e))?;
         let answered = async {
             let response = send.send_request(request).await.map_err(|e| text(&e))?;

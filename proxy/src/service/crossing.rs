@@ -25,6 +25,7 @@ use crate::metrics::RefusalReason;
 use crate::peer::hop;
 use crate::peer::lane::{Lane, Opened, Shown};
 use crate::peer::protocol::{Hop, HopFault, INSTANCE, SESSION, UNSERVED, session, session_tag};
+use crate::peer::v1::Answer;
 use crate::reply::Reply;
 
 const CROSSED: Reply = Reply::new(
@@ -48,17 +49,23 @@ impl Proxy {
         if request.headers.contains_key(crate::peer::protocol::HOP) || !request.uri.path().starts_with("/v1/") {
             return Ok(false);
         }
-        let (status, value) = {
+        let answer = {
             let (snapshot, now) = (self.shared.snapshot.load(), self.shared.clock.now());
             self.shared.peers.answer(request.uri.path(), &from.cluster, &request.headers, &snapshot, now)
         };
-        let body = value.to_string();
+        let (status, body) = match answer {
+            Answer::Value(status, value) => (status, value.to_string().into()),
+            Answer::State(answer) => match self.shared.peers.siblings.write(answer).await {
+                Ok(body) => (StatusCode::OK, body),
+                Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{{\"error\": {:?}}}", error.to_string()).into()),
+            },
+        };
         let mut response = ResponseHeader::build(status, Some(3))?;
         response.insert_header(CONTENT_TYPE, "application/json")?;
         response.insert_header(CONTENT_LENGTH, body.len())?;
         response.insert_header(INSTANCE, self.shared.peers.instance.as_str())?;
         session.write_response_header(Box::new(response), false).await?;
-        session.write_response_body(Some(body.into()), true).await?;
+        session.write_response_body(Some(body), true).await?;
         Ok(true)
     }
 
