@@ -36,6 +36,9 @@ const ASKED: Duration = Duration::from_secs(3);
 /// Between two knocks while a call waits; doubled each time.
 const LONGEST: Duration = Duration::from_secs(15);
 
+/// How soon is known to all who wait what one of them has found out.
+const GLANCE: Duration = Duration::from_millis(500);
+
 /// Where somebody knocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Knock {
@@ -54,9 +57,13 @@ pub(super) fn watch(handle: Handle, knock: Knock, silence: Duration, mut ear: Ea
         let mut pause = silence;
         loop {
             wait(&mut pause, &mut ear).await;
-            // Who asks already asks for all.
+            // Who asks asks for all who wait, over whichever connection.
+            if ear.condemned() {
+                return;
+            }
             if ear.doubt() {
                 if !answers(knock).await {
+                    ear.condemn();
                     return;
                 }
                 ear.vouch();
@@ -85,12 +92,33 @@ pub(super) fn watch_lane(lane: Arc<Lane>, peers: Arc<Peers>, silence: Duration, 
     })
 }
 
-/// Waits until nothing was heard for a whole pause; while others are answered this call is slow, and the backend is not. The next pause is
+/// What is heard of an endpoint while an answer of it is awaited; see [`Ear`].
+trait Hears {
+    fn heard(&mut self) -> bool;
+    fn condemned(&self) -> bool;
+}
+
+impl Hears for Ear {
+    fn heard(&mut self) -> bool {
+        Self::heard(self)
+    }
+
+    fn condemned(&self) -> bool {
+        Self::condemned(self)
+    }
+}
+
+/// Waits until nothing was heard for a whole pause, or the endpoint was found to be gone; while others are answered this call is slow, and the backend is not. The next pause is
 /// twice as long.
-async fn wait(pause: &mut Duration, ear: &mut Ear) {
+async fn wait(pause: &mut Duration, ear: &mut impl Hears) {
     loop {
-        tokio::time::sleep(*pause).await;
-        if !ear.heard() {
+        let mut left = *pause;
+        while !left.is_zero() && !ear.condemned() {
+            let part = left.min(GLANCE);
+            tokio::time::sleep(part).await;
+            left -= part;
+        }
+        if ear.condemned() || !ear.heard() {
             *pause = (*pause * 2).min(LONGEST);
             return;
         }
@@ -134,6 +162,26 @@ mod tests {
     /// Keeps the connection.
     async fn says_nothing(_open: TcpStream) {
         std::future::pending::<()>().await;
+    }
+
+    /// One that is never answered, and another one finds out why after a second.
+    struct Waits(tokio::time::Instant);
+
+    impl Hears for Waits {
+        fn heard(&mut self) -> bool {
+            false
+        }
+
+        fn condemned(&self) -> bool {
+            self.0.elapsed() >= Duration::from_secs(1)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_one_found_nobody_ends_the_waiting_of_all() {
+        let begun = tokio::time::Instant::now();
+        wait(&mut LONGEST.clone(), &mut Waits(begun)).await;
+        assert!(begun.elapsed() <= Duration::from_secs(1) + GLANCE, "{:?}", begun.elapsed());
     }
 
     #[tokio::test]

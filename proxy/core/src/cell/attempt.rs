@@ -118,8 +118,8 @@ impl Attempt {
 
     /// Listens to the endpoint while the answer is awaited.
     pub fn ear(&self) -> Ear {
-        let vouched = self.endpoint.vouched();
-        Ear { endpoint: Arc::clone(&self.endpoint), last: self.started, vouched, asks: false }
+        let (vouched, condemned) = (self.endpoint.vouched(), self.endpoint.condemned());
+        Ear { endpoint: Arc::clone(&self.endpoint), last: self.started, vouched, condemned, asks: false }
     }
 
     /// The time for it is over; who is to blame.
@@ -156,6 +156,7 @@ pub struct Ear {
     endpoint: Arc<EndpointCell>,
     last: Nanos,
     vouched: u32,
+    condemned: u32,
     asks: bool,
 }
 
@@ -174,6 +175,16 @@ impl Ear {
     pub fn doubt(&mut self) -> bool {
         self.asks = self.endpoint.doubt();
         self.asks
+    }
+
+    /// It did not answer that question: that is for all who wait to know.
+    pub fn condemn(&mut self) {
+        self.endpoint.condemn();
+    }
+
+    /// Whether somebody has asked it whether it lives since the try began, and had no answer.
+    pub fn condemned(&self) -> bool {
+        self.endpoint.condemned() != self.condemned
     }
 
     /// It answered that question: that is heard by all who wait.

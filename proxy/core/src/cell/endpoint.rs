@@ -37,6 +37,8 @@ pub struct EndpointCell {
     /// Whether somebody is asking whether it still lives, and how often the answer was that it does.
     doubted: AtomicBool,
     vouched: AtomicU32,
+    /// How often the answer was that it does not.
+    condemned: AtomicU32,
     /// Tries in a row that had no answer at all.
     unanswered: AtomicU32,
     outcomes: Outcomes,
@@ -63,6 +65,7 @@ impl EndpointCell {
             answered_at: AtomicU64::new(0),
             doubted: AtomicBool::new(false),
             vouched: AtomicU32::new(0),
+            condemned: AtomicU32::new(0),
             unanswered: AtomicU32::new(0),
             outcomes: Outcomes::default(),
             checked: Checked::default(),
@@ -177,6 +180,16 @@ impl EndpointCell {
             self.vouched.fetch_add(1, Relaxed);
         }
         self.doubted.store(false, Relaxed);
+    }
+
+    /// It was asked whether it lives, and did not answer.
+    pub(super) fn condemn(&self) {
+        self.condemned.fetch_add(1, Relaxed);
+    }
+
+    /// How often it was found not to live.
+    pub(super) fn condemned(&self) -> u32 {
+        self.condemned.load(Relaxed)
     }
 
     /// How often it was found to live.

@@ -345,3 +345,14 @@ fn a_slow_request_is_told_from_a_silent_endpoint_by_what_else_was_answered() {
     assert_eq!(silent.overdue(at(4.0)), Blame::Cluster, "nobody answers");
     assert_eq!(cell.consecutive_failures(), 2);
 }
+
+#[test]
+fn that_an_endpoint_did_not_answer_one_who_asked_is_known_to_all_who_wait_for_it() {
+    let cell = Arc::new(EndpointCell::new(ms(1)));
+    let (asking, waiting) = (attempt(&cell, at(1.0)), attempt(&cell, at(1.0)));
+    let (mut asks, waits) = (asking.ear(), waiting.ear());
+    assert!(asks.doubt() && !waits.condemned());
+    asks.condemn();
+    assert!(waits.condemned());
+    assert!(!attempt(&cell, at(2.0)).ear().condemned(), "a later try is another matter");
+}
