@@ -10,13 +10,13 @@ use tokio::net::TcpListener;
 use super::{AWS, WWW, shop};
 
 /// A fleet whose only pod, in azure, speaks HTTP/2 with prior knowledge.
-async fn grpc(origin: &H2cOrigin) -> Peered {
+async fn grpc(origin: &H2cOrigin, more: &str) -> Peered {
     let service = causeway_tests::fleet::service("shop/web", &[origin.address]).replacen(
         "{name: web, port: 80}",
         "{name: web, port: 80, appProtocol: kubernetes.io/h2c}",
         1,
     );
-    let fleet = shop([None, None, None], "").await;
+    let fleet = shop([None, None, None], more).await;
     fleet.write("azure/web.yaml", service);
     fleet.until_admin_says(AWS, "/snapshot", "\"ready\": 1").await;
     fleet
@@ -25,7 +25,7 @@ async fn grpc(origin: &H2cOrigin) -> Peered {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_grpc_stream_crosses_both_ways_with_its_trailers() {
     let origin = H2cOrigin::echo().await;
-    let fleet = grpc(&origin).await;
+    let fleet = grpc(&origin, "").await;
     let mut send = client::h2(fleet.https(AWS), WWW).await;
     let request = http::Request::post(format!("https://{WWW}/shop.Basket/Add"))
         .header("content-type", "application/grpc")
@@ -49,6 +49,19 @@ async fn a_grpc_stream_crosses_both_ways_with_its_trailers() {
     assert_eq!(echoed, b"first second");
     let trailers = soon("trailers", received.trailers()).await.unwrap().unwrap();
     assert_eq!(trailers["grpc-status"], "0");
+}
+
+/// The edge that asks has no limit for one stream of a connection that others are on; the one that calls the pod has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_a_living_backend_forgets_behind_another_edge_is_answered_504() {
+    let origin = H2cOrigin::held().await;
+    let fleet = grpc(&origin, "upstream: {requestTimeout: 500ms}\n").await;
+    let mut send = client::h2(fleet.https(AWS), WWW).await;
+    let (forgotten, _) = send.send_request(http::Request::get(format!("https://{WWW}/")).body(()).unwrap(), true).unwrap();
+    assert_eq!(soon("an end", forgotten).await.unwrap().status(), 504);
+    origin.answers.send_replace(true);
+    let (served, _) = send.send_request(http::Request::get(format!("https://{WWW}/")).body(()).unwrap(), true).unwrap();
+    assert_eq!(soon("a response", served).await.unwrap().status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -128,3 +128,42 @@ pub enum Lapsed {
 pub fn unix_time() -> UnixTime {
     UnixTime::since_unix_epoch(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use causeway_certs::FleetFiles;
+    use causeway_certs::fleet_ca::{authority, issue};
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn now() -> i64 {
+        unix_time().as_secs().cast_signed()
+    }
+
+    #[tokio::test]
+    async fn what_a_change_has_uncovered_before_anybody_waited_for_it_is_found_at_once() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let azure: ClusterId = "azure".parse().unwrap();
+        let (before, after) = (authority("shop", now()).unwrap(), authority("shop", now()).unwrap());
+        let trust = |ca: &causeway_certs::PemPair| {
+            let own = issue(ca, "shop", &"aws".parse().unwrap(), now(), 9).unwrap();
+            let files = FleetFiles { ca: &ca.cert, cert: &own.cert, key: &own.key };
+            Trust::new(Arc::new(FleetTrust::read("shop", files, &[]).unwrap()))
+        };
+        let theirs = issue(&before, "shop", &azure, now(), 9).unwrap();
+        let chain: Vec<_> = rustls::pki_types::pem::PemObject::pem_slice_iter(&theirs.cert).collect::<Result<_, _>>().unwrap();
+        let cell = TrustCell::default();
+        assert!(cell.lapse(&chain, &azure).now_or_never().is_some_and(|why| why.is_none()), "there is none");
+        cell.publish(Some(trust(&before)));
+        assert!(cell.lapse(&chain, &azure).now_or_never().is_none());
+        assert!(matches!(cell.lapse(&chain, &"google".parse().unwrap()).now_or_never(), Some(Some(Lapsed::Another(_)))));
+        let mut waiting = Box::pin(cell.lapse(&chain, &azure));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        cell.publish(Some(trust(&after)));
+        assert!(matches!(waiting.await, Some(Lapsed::Uncovered(_))));
+        // The handshake was made under what was before.
+        assert!(matches!(cell.lapse(&chain, &azure).now_or_never(), Some(Some(Lapsed::Uncovered(_)))));
+    }
+}
