@@ -1,18 +1,10 @@
 """What is measured."""
 
-import contextlib
-import json
 import random
-import subprocess
-import sys
-import os
 from dataclasses import dataclass, field, replace
 from typing import Callable
 
-from . import contestants, load, world
-
-# What fits into 20,000 file descriptors where a proxy counts two for each client, as HAProxy does.
-IDLE_CONNECTIONS = 9_000
+from . import alone, contestants, load, pair, world
 
 
 @dataclass
@@ -22,9 +14,10 @@ class Entry:
     label: str
     kind: str
     changes: dict = field(default_factory=dict)
+    starter: Callable = contestants.start
 
     def start(self, plan):
-        return contestants.start(self.kind, replace(plan, values=dict(plan.values), **self.changes), self.label)
+        return self.starter(self.kind, replace(plan, values=dict(plan.values), **self.changes), self.label)
 
 
 ALL = [Entry(name, name) for name in ["Causeway", "bare engine", *contestants.PEERS]]
@@ -33,7 +26,11 @@ PEERS_ONLY = [entry for entry in ALL if entry.kind != "bare engine"]
 
 @dataclass
 class Case:
-    """One kind of work. `load` gives it to a contestant for so many seconds; `alone` cases have each process for themselves."""
+    """One kind of work.
+
+    `load` gives it to a contestant for so many seconds, and what that cost is compared. Other cases measure something else, `alone`:
+    each contestant by itself, which gives figures by their names.
+    """
 
     title: str
     command: str
@@ -43,48 +40,6 @@ class Case:
     alone: Callable = None
     # Which contestant the ratios are of.
     subject: str = "Causeway"
-    unit: str = "µs"
-
-    def turn(self, entry, plan, env):
-        return self.alone(entry, plan, env)
-
-
-def idle(kind):
-    """Memory for each connection that has made one request and waits."""
-
-    def measure(entry, plan, env):
-        contestant = entry.start(plan)
-        try:
-            load.h2load(f"{contestant.url}/", env, 4, 1, requests=2000, h1=kind == "h1")
-            before = contestant.process.memory()
-            with held(contestant.port, kind, env):
-                after = contestant.process.memory()
-        finally:
-            contestant.process.end()
-        return {"memory": (after - before) / IDLE_CONNECTIONS, "before": before / 1024, "after": after / 1024}
-
-    return measure
-
-
-@contextlib.contextmanager
-def held(port, kind, env):
-    """Connections that are open, each after one request."""
-    command = [sys.executable, "-m", "peers.clients", "idle", str(port), str(IDLE_CONNECTIONS), kind]
-    clients = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **env, "PYTHONPATH": str(world.ROOT / "benches")},
-    )
-    try:
-        said = json.loads(clients.stdout.readline() or "{}")
-        if said.get("open") != IDLE_CONNECTIONS or said.get("failed"):
-            raise load.Failed(f"not all connections stand: {said}")
-        yield
-    finally:
-        clients.kill()
-        clients.wait()
 
 
 def popular_hosts(hosts):
@@ -137,8 +92,20 @@ CASES = {
         "h2load --h1 -c2 -m1 -n8",
         lambda c, env, s: load.h2load(f"{c.url}/100m", env, 2, 1, requests=8, h1=True),
     ),
-    "idle-h1": Case("Memory for an idle TLS connection, HTTP/1.1", "peers/clients.py", alone=idle("h1"), entries=ALL, unit="KiB"),
-    "idle-h2": Case("Memory for an idle TLS connection, HTTP/2", "peers/clients.py", alone=idle("h2"), entries=ALL, unit="KiB"),
+    "idle-h1": Case(f"Memory of {alone.IDLE:,} TLS connections that wait, HTTP/1.1", "peers/clients.py", alone=alone.idle("h1")),
+    "idle-h2": Case(f"Memory of {alone.IDLE:,} TLS connections that wait, HTTP/2", "peers/clients.py", alone=alone.idle("h2")),
+    "size": Case(
+        "Memory of 10,000 hosts",
+        "peers/alone.py",
+        alone=alone.size,
+        entries=[Entry("and 1,000 certificates", "Causeway", {"certificates": 1000}), Entry("and one certificate", "Causeway")],
+    ),
+    "reload": Case(
+        "How long requests take while all of 10,000 routes change, again and again",
+        f"h2load --h1 -c8 --rps, {alone.RELOAD_RATE:,} requests/s",
+        alone=alone.reload,
+        entries=[Entry("Causeway", "Causeway")],
+    ),
     "hosts": Case(
         "How many hosts there are, asked for by Zipf's law (h1)",
         "wrk -t1 -c32",
@@ -149,6 +116,23 @@ CASES = {
             Entry("10 hosts", "Causeway", {"hosts": 10}),
         ],
         subject="100,000 hosts",
+    ),
+    "edge": Case(
+        "Across a peer edge: two Causeways in a row, both counted (h1)",
+        "wrk -t1 -c32",
+        lambda c, env, s: load.wrk(f"{c.url}/", s, env=env),
+        entries=[Entry("two edges in a row", "Causeway", starter=pair.start), Entry("one edge", "Causeway")],
+        subject="two edges in a row",
+    ),
+    "workers": Case(
+        "Two workers on two processors, one of them the load generator's too (h1)",
+        "wrk -t1 -c32",
+        lambda c, env, s: load.wrk(f"{c.url}/", s, env=env),
+        entries=[
+            Entry("two workers", "Causeway", {"workers": 2, "cpus": frozenset(world.PROXY_CPU | world.LOAD_CPU)}),
+            Entry("one worker", "Causeway"),
+        ],
+        subject="two workers",
     ),
     "half": Case(
         "HTTP/1.1 over TLS at 8,000 requests/s, about half of what one processor can",

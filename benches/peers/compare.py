@@ -75,7 +75,7 @@ def measure(case, arguments, values, backends, env):
     if case.geo:
         plan.values["causeway_geo"] = f"database: {world.geo_database()}"
     if case.alone:
-        return {"rounds": {entry.label: [case.turn(entry, plan, env)] for entry in entries}}
+        return {"rounds": {entry.label: [case.alone(entry, plan, env)] for entry in entries}}
     with contextlib.ExitStack() as running:
         started = []
         for entry in entries:

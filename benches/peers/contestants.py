@@ -40,6 +40,8 @@ class Plan:
     values: dict
     endpoints: list
     hosts: int = 10_000
+    # So many hosts have a certificate of their own.
+    certificates: int = 0
     binary: Path = world.ROOT / "target" / "release" / "causeway"
     bare: Path = world.ROOT / "target" / "release" / "bare-engine"
     cpus: frozenset = frozenset(world.PROXY_CPU)
@@ -124,7 +126,7 @@ def caddy(_, values):
 
 def causeway(plan, values):
     folder = values["folder"] / "fleet"
-    world.fleet(folder, plan.hosts, plan.endpoints, elsewhere=values.get("elsewhere"))
+    world.fleet(folder, plan.hosts, plan.endpoints, elsewhere=values.get("elsewhere"), certificates=plan.certificates)
     admin = free_port()
     values |= {"hosts": plan.hosts, "health_port": free_port(), "admin_port": admin}
     world.write("causeway.yaml", values, folder / "causeway.yaml")

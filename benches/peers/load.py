@@ -6,7 +6,7 @@ import re
 import statistics
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import world
 from .process import Failed
@@ -22,7 +22,8 @@ class Result:
     seconds: float
     p50: float = float("nan")
     p99: float = float("nan")
-    note: str = ""
+    # When each began, in seconds since 1970, and how long it took.
+    log: list = field(default_factory=list)
 
 
 def generator(command, env, timeout):
@@ -57,7 +58,9 @@ def wrk(url, seconds, connections=32, env=None, script=None):
 
 def h2load(url, env, connections, streams, seconds=None, requests=None, h1=False, rate=None):
     """HTTP/2 (or 1.1) over `connections` with `streams` requests at a time on each: for so long, or so many."""
-    log = world.FOLDER / "h2load.log"
+    # In a folder of its own: Causeway watches the one that its certificate lies in, and would look up at every line.
+    log = world.FOLDER / "load" / "h2load.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     amount = ["-D", seconds] if seconds else ["-n", requests]
     more = (["--h1"] if h1 else []) + (["--rps", rate] if rate else [])
@@ -68,9 +71,10 @@ def h2load(url, env, connections, streams, seconds=None, requests=None, h1=False
         raise Failed(f"requests failed: {text}")
     took, unit = re.search(r"finished in ([\d.]+)(us|ms|s|m),", text).groups()
     rows = [line.split("\t") for line in log.read_text().splitlines()]
-    latencies = sorted(int(row[2]) for row in rows if row[1] == "200")
-    p50, p99 = (latencies[int(len(latencies) * q)] / 1e6 for q in (0.5, 0.99))
-    return Result(int(counts[4]), float(took) * UNITS[unit], p50, p99)
+    requests = [(int(row[0]) / 1e6, int(row[2]) / 1e6) for row in rows if row[1] == "200"]
+    latencies = sorted(latency for _, latency in requests)
+    p50, p99 = (latencies[int(len(latencies) * q)] for q in (0.5, 0.99))
+    return Result(int(counts[4]), float(took) * UNITS[unit], p50, p99, requests)
 
 
 def handshakes(port, env, seconds, resumed):

@@ -51,6 +51,10 @@ class Process:
             time.sleep(0.05)
         raise Failed(f"{self.name} does not listen on {address}:{port}: {self.log.read_text(errors='replace')[-2000:]}")
 
+    def all(self):
+        """The processes that this is."""
+        return [self]
+
     def pids(self):
         """It and its children, at any depth."""
         found, look = [], [self.popen.pid]
@@ -98,3 +102,29 @@ class Process:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
+
+
+class Group:
+    """Several processes that serve together, as one."""
+
+    def __init__(self, processes):
+        self.processes = processes
+        # What the last one says is what its clients saw.
+        self.log = processes[-1].log if processes else None
+
+    def all(self):
+        """The processes that this is, whoever serves clients first."""
+        return self.processes[::-1]
+
+    def cpu(self):
+        """Processor time so far of all of them, in seconds."""
+        return sum(process.cpu() for process in self.processes)
+
+    def memory(self):
+        """Resident memory of all of them, in KiB."""
+        return sum(process.memory() for process in self.processes)
+
+    def end(self):
+        """Ends them."""
+        for process in self.all():
+            process.end()

@@ -14,9 +14,9 @@ RELIABILITY = world.ROOT / "docs" / "reliability.md"
 def case_table(case, result):
     """One case as a Markdown table."""
     rounds = result["rounds"]
-    if case.unit == "KiB":
-        rows = [["", "KiB a connection", "process before, MiB", "with all of them"]]
-        rows += [[name, f"{r['memory']:.1f}", f"{r['before']:.0f}", f"{r['after']:.0f}"] for name, (r,) in rounds.items()]
+    if case.alone:
+        columns = list(next(iter(rounds.values()))[0])
+        rows = [["", *columns]] + [[name, *(number(figures[column]) for column in columns)] for name, (figures,) in rounds.items()]
         return table(rows)
     subject = [r["cpu"] for r in rounds[case.subject]]
     rows = [["", "CPU µs a request", f"{case.subject} costs", "requests/s", "p50 ms", "p99 ms"]]
@@ -51,7 +51,7 @@ def write_comparison(results, versions):
     for name, case in CASES.items():
         if name in results:
             count = len(next(iter(results[name]["rounds"].values())))
-            how = "" if case.unit == "KiB" else f", median of {count} rounds (least to most)"
+            how = "" if case.alone else f", median of {count} rounds (least to most)"
             parts.append(f"### {case.title}\n\n`make bench-compare ARGS={name}` ({case.command}){how}\n\n{case_table(case, results[name])}")
     replace_part(PERFORMANCE, "compare", "\n\n".join(parts))
 

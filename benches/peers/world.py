@@ -3,6 +3,7 @@
 Everything is made anew below `target/peers`, but for the geo database and the bodies, which are the same each time.
 """
 
+import base64
 import getpass
 import grp
 import os
@@ -110,10 +111,11 @@ def geo_database(networks=400_000):
     return path
 
 
-def fleet(folder, hosts, endpoints, name="web", elsewhere=None):
+def fleet(folder, hosts, endpoints, name="web", elsewhere=None, certificates=0, path="/"):
     """Manifests of two clusters: `hosts` Ingresses, a Service for each, all on the same endpoints.
 
-    `HOST` is among them. `elsewhere` are the second cluster's endpoints; the same ones where it is only there to be known.
+    `HOST` is among them. `elsewhere` are the second cluster's endpoints; the same ones where it is only there to be known. So many of
+    the hosts have certificates of their own.
     """
     shutil.rmtree(folder, ignore_errors=True)
     names = [HOST] + [f"shop-{n}.example.com" for n in range(1, hosts)]
@@ -126,7 +128,9 @@ def fleet(folder, hosts, endpoints, name="web", elsewhere=None):
             for n, host in enumerate(names[start : start + 1000], start):
                 documents += service(cluster, f"{name}-{n}", addresses)
                 if cluster == "here":
-                    documents.append(ingress(f"{name}-{n}", host))
+                    documents.append(ingress(f"{name}-{n}", host, path, tls=n < certificates))
+                    if n < certificates:
+                        documents.append(secret(f"{name}-{n}", host))
             (target / f"{start:06}.yaml").write_text("---\n".join(documents))
 
 
@@ -147,10 +151,25 @@ def service(cluster, name, addresses):
         )
 
 
-def ingress(name, host):
-    """All of a host to the Service of the same name."""
+def ingress(name, host, path, tls):
+    """All of a host below a path to the Service of the same name; its certificate is in the Secret of that name."""
+    covered = f"  tls: [{{hosts: [{host}], secretName: {name}}}]\n" if tls else ""
     return (
         f"apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n"
-        f"  ingressClassName: causeway\n  rules: [{{host: {host}, http: {{paths: [{{path: /, pathType: Prefix, "
-        f"backend: {{service: {{name: {name}, port: {{number: 80}}}}}}}}]}}}}]\n"
+        f"  ingressClassName: causeway\n  rules: [{{host: {host}, http: {{paths: [{{path: {path}, pathType: Prefix, "
+        f"backend: {{service: {{name: {name}, port: {{number: 80}}}}}}}}]}}}}]\n{covered}"
+    )
+
+
+def secret(name, host):
+    """A certificate of its own for a host, and its key."""
+    key = run(*"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256".split())
+    signed = run(
+        *f"openssl req -x509 -key /dev/stdin -days 2 -subj /CN={host} -addext subjectAltName=DNS:{host}".split(),
+        input=key,
+    )
+    data = {field: base64.b64encode(text.encode()).decode() for field, text in (("tls.crt", signed), ("tls.key", key))}
+    return (
+        f"apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: shop}}\ntype: kubernetes.io/tls\n"
+        f"data: {{tls.crt: {data['tls.crt']}, tls.key: {data['tls.key']}}}\n"
     )
