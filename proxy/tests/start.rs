@@ -62,7 +62,9 @@ async fn the_first_client_after_readiness_sees_the_secrets_certificate() {
     while matches!(readiness.check(), Err(NotReady::Awaiting(parts)) if parts.contains(&"home cluster")) {
         tokio::time::sleep(LOOK).await;
     }
-    assert_eq!(readiness.check(), Err(NotReady::Awaiting(vec!["certificates"])));
+    // Others may be awaited besides, for a moment.
+    let Err(NotReady::Awaiting(parts)) = readiness.check() else { panic!("ready without its certificates") };
+    assert!(parts.contains(&"certificates"), "{parts:?}");
     write_secret(folder.path(), &pair);
     let ready = tokio::time::timeout(Duration::from_secs(30), readiness.ready()).await;
     assert!(ready.unwrap());
