@@ -1,6 +1,6 @@
-"""The load that a build with profile-guided optimisation learns from: `make pgo` gives it to a build that counts.
+"""The load that profile-guided optimisation learns from, for builds that count (`RUSTFLAGS=-Cprofile-generate=FOLDER`).
 
-    python3 -m peers.train CAUSEWAY BARE-ENGINE
+    PYTHONPATH=benches python3 -m peers.train CAUSEWAY BARE-ENGINE
 
 Every kind of work that Causeway does all day: both versions of HTTP, handshakes, small and large answers, many hosts, another
 edge. The bare engine is trained alike, so that the two can be compared.

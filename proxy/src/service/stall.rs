@@ -59,7 +59,7 @@ struct Body {
 pub(super) fn watch(patience: Duration, sends: bool, ended: bool, story: Unfinished) -> Arc<Pieces> {
     let pieces = Arc::new(Pieces::default());
     let body = Body { patience, pieces: Arc::clone(&pieces), sends, ended, received: 0, story };
-    // Requests that other edges are asked by have no body.
+    // Where there is no body nothing is watched.
     let _ = BODY.try_with(|watched| watched.replace(Some(body)));
     pieces
 }
@@ -124,6 +124,10 @@ pub struct Engine {
 #[async_trait]
 impl HttpServerApp for Engine {
     async fn process_new_http(self: &Arc<Self>, session: ServerSession, drain: &ShutdownWatch) -> Option<ReusedHttpStream> {
+        // Most streams have none. Of HTTP/1.1 it is not known yet.
+        if session.is_http2() && session.is_body_done() {
+            return self.proxy.process_new_http(session, drain).await;
+        }
         let mut alarm = None;
         let served = async {
             tokio::select! {
