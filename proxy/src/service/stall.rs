@@ -123,7 +123,7 @@ pub struct Engine {
 
 #[async_trait]
 impl HttpServerApp for Engine {
-    async fn process_new_http(self: &Arc<Self>, session: ServerSession, drain: &ShutdownWatch) -> Option<ReusedHttpStream> {
+    async fn process_new_http(self: &Arc<Self>, mut session: ServerSession, drain: &ShutdownWatch) -> Option<ReusedHttpStream> {
         // Most streams have none. Of HTTP/1.1 it is not known yet.
         if session.is_http2() && session.is_body_done() {
             return self.proxy.process_new_http(session, drain).await;
