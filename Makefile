@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # For `make demo ARGS='--port-base 9000'`, and for the test runner: `make test ARGS=precedence`.
 ARGS ?=
 
-.PHONY: help setup demo test conformance fuzz manifests soak failover-wan handover bench bench-follow bench-compare failover-report instructions peers \
+.PHONY: help setup demo test conformance fuzz manifests soak failover-wan handover bench bench-follow bench-compare pgo failover-report instructions peers \
 	fmt fmt-check lint docs schema deny advisories check clean
 
 help: ## List the targets
@@ -67,6 +67,10 @@ bench: setup ## Measure compile, plan and SNI lookup (optimised: the first build
 
 peers:
 	@.ci/need nginx haproxy envoy traefik caddy wrk h2load openssl
+
+pgo: setup ## Build with profile-guided optimisation: target/pgo/causeway (two release builds and two minutes of load)
+	@.ci/need nginx wrk h2load openssl llvm-profdata
+	@benches/pgo
 
 bench-compare: setup peers ## Measure Causeway beside nginx, HAProxy, Envoy, Traefik and Caddy; writes docs/performance.md
 	cargo build --release --package causeway --package causeway-bare-engine

@@ -227,6 +227,7 @@ fn endpoint(cluster: usize, n: usize) -> Endpoint {
         port_name: "http".into(),
         address: SocketAddr::from((address, 8080)),
         uid: format!("pod-{cluster}-{n:08}-4f6c-4b5e-9d7a-0123456789ab").into(),
+        known: true,
         ready: true,
         serving: true,
         terminating: false,

@@ -14,24 +14,34 @@ use std::sync::Arc;
 
 use causeway_core::cluster::Endpoint;
 
-use crate::translate::{Family, Listed};
+use crate::translate::{Family, Slice};
 
-/// Every endpoint once, sorted by port, address and uid. `listed` are those of all slices, in the order of the slices' names.
-pub(crate) fn merge<'a>(listed: impl Iterator<Item = &'a Listed>, prefer: Family) -> Vec<Endpoint> {
-    let mut pods: BTreeMap<(&Arc<str>, &Arc<str>), &Endpoint> = BTreeMap::new();
-    let mut unknown: BTreeMap<(&Arc<str>, SocketAddr), &Endpoint> = BTreeMap::new();
-    for Listed { endpoint, known } in listed {
-        if *known {
+/// Every endpoint once, in the order of [`Endpoint::place`]; the list of the slice itself where that is all there is.
+pub(crate) fn of_service<'a>(slices: impl Iterator<Item = &'a Slice>, prefer: Family) -> Arc<Vec<Endpoint>> {
+    let slices: Vec<_> = slices.collect();
+    let merged = merge(slices.iter().flat_map(|slice| &*slice.endpoints), prefer);
+    match &*slices {
+        [only] if *only.endpoints == merged => Arc::clone(&only.endpoints),
+        _ => Arc::new(merged),
+    }
+}
+
+/// `listed` are those of all slices, in the order of the slices' names.
+fn merge<'a>(listed: impl Iterator<Item = &'a Endpoint>, prefer: Family) -> Vec<Endpoint> {
+    let mut pods: BTreeMap<(&str, &str), &Endpoint> = BTreeMap::new();
+    let mut unknown: BTreeMap<(&str, SocketAddr), &Endpoint> = BTreeMap::new();
+    for endpoint in listed {
+        if endpoint.known {
             keep_better(&mut pods, (&endpoint.port_name, &endpoint.uid), endpoint, prefer);
         } else {
             keep_better(&mut unknown, (&endpoint.port_name, endpoint.address), endpoint, prefer);
         }
     }
     for pod in pods.values() {
-        unknown.remove(&(&pod.port_name, pod.address));
+        unknown.remove(&(&*pod.port_name, pod.address));
     }
     let mut merged: Vec<Endpoint> = pods.into_values().chain(unknown.into_values()).cloned().collect();
-    merged.sort_by(|a, b| (&a.port_name, a.address, &a.uid).cmp(&(&b.port_name, b.address, &b.uid)));
+    merged.sort_by(|a, b| a.place().cmp(&b.place()));
     merged
 }
 
@@ -56,21 +66,19 @@ mod tests {
 
     use proptest::prelude::*;
 
-    fn listed(uid: &str, port: &str, address: &str) -> Listed {
-        Listed {
-            endpoint: Endpoint {
-                port_name: port.into(),
-                address: address.parse().unwrap(),
-                uid: uid.into(),
-                ready: true,
-                serving: true,
-                terminating: false,
-            },
+    fn listed(uid: &str, port: &str, address: &str) -> Endpoint {
+        Endpoint {
+            port_name: port.into(),
+            address: address.parse().unwrap(),
+            uid: uid.into(),
             known: true,
+            ready: true,
+            serving: true,
+            terminating: false,
         }
     }
 
-    fn addresses(listed: &[Listed], prefer: Family) -> Vec<String> {
+    fn addresses(listed: &[Endpoint], prefer: Family) -> Vec<String> {
         merge(listed.iter(), prefer).iter().map(|e| format!("{} {}", e.uid, e.address)).collect()
     }
 
@@ -90,7 +98,7 @@ mod tests {
     #[test]
     fn a_pod_in_two_slices_counts_once_in_its_better_condition() {
         let mut stale = listed("a", "http", "10.0.0.1:80");
-        stale.endpoint.ready = false;
+        stale.ready = false;
         let fresh = listed("a", "http", "10.0.0.1:80");
         for order in [[stale.clone(), fresh.clone()], [fresh, stale]] {
             let merged = merge(order.iter(), Family::V4);
@@ -113,7 +121,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_without_a_target_is_known_by_its_address() {
-        let unknown = |slice: &str, address: &str| Listed { known: false, ..listed(slice, "http", address) };
+        let unknown = |slice: &str, address: &str| Endpoint { known: false, ..listed(slice, "http", address) };
         let listed = [
             unknown("s1/10.0.0.1", "10.0.0.1:80"),
             unknown("s2/10.0.0.1", "10.0.0.1:80"),
@@ -123,6 +131,17 @@ mod tests {
         assert_eq!(addresses(&listed, Family::V4), ["s1/10.0.0.1 10.0.0.1:80", "pod 10.0.0.2:80"]);
     }
 
+    #[test]
+    fn the_list_of_a_services_only_slice_is_shared() {
+        let slice = |endpoints: &[Endpoint]| Slice { service: None, endpoints: Arc::new(endpoints.to_vec()) };
+        let alone = slice(&[listed("a", "http", "10.0.0.1:80"), listed("b", "http", "10.0.0.2:80")]);
+        assert!(Arc::ptr_eq(&of_service([&alone].into_iter(), Family::V4), &alone.endpoints));
+        let more = slice(&[listed("c", "http", "10.0.0.3:80")]);
+        assert_eq!(of_service([&alone, &more].into_iter(), Family::V4).len(), 3);
+        let twice = slice(&[listed("a", "http", "10.0.0.1:80"), listed("a", "http", "10.0.0.2:80")]);
+        assert_eq!(of_service([&twice].into_iter(), Family::V4).len(), 1);
+    }
+
     proptest! {
         #[test]
         fn every_pod_is_one_endpoint_a_port_whatever_the_order_of_the_slices(
@@ -130,15 +149,15 @@ mod tests {
             v6 in any::<bool>(),
             turn in any::<prop::sample::Index>(),
         ) {
-            let mut all: Vec<Listed> = pods.iter().map(|(pod, six, ready, admin, host)| {
+            let mut all: Vec<Endpoint> = pods.iter().map(|(pod, six, ready, admin, host)| {
                 let address = if *six { format!("[fd00::{pod}:{host}]:80") } else { format!("10.0.{pod}.{host}:80") };
                 let mut listed = listed(&pod.to_string(), if *admin { "admin" } else { "http" }, &address);
-                listed.endpoint.ready = *ready;
+                listed.ready = *ready;
                 listed
             }).collect();
             let prefer = if v6 { Family::V6 } else { Family::V4 };
             let merged = merge(all.iter(), prefer);
-            let mut expected: Vec<_> = all.iter().map(|l| (l.endpoint.port_name.clone(), l.endpoint.uid.clone())).collect();
+            let mut expected: Vec<_> = all.iter().map(|e| (e.port_name.clone(), e.uid.clone())).collect();
             expected.sort();
             expected.dedup();
             let mut found: Vec<_> = merged.iter().map(|e| (e.port_name.clone(), e.uid.clone())).collect();

@@ -4,7 +4,6 @@
 //! watch that follows thousands of changes a second must not pay for the tens of thousands of objects that did not. The maps
 //! of a state are shared with whoever holds it, and copied (pointers, not objects) before the next change.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -28,8 +27,8 @@ pub(crate) struct Store {
     stale: BTreeSet<ObjectName>,
     /// Objects with diagnostics.
     faulty: BTreeSet<Key>,
-    /// The slices of each Service.
-    slices: BTreeMap<ObjectName, BTreeSet<Key>>,
+    /// Services, each with the names of its slices, which are of its namespace.
+    slices: BTreeSet<(ObjectName, Arc<str>)>,
     /// By kind, in the order of [`Kind::ALL`].
     counts: [usize; Kind::ALL.len()],
 }
@@ -156,7 +155,7 @@ impl Store {
             }
             Object::EndpointSlice(slice) => {
                 if let Some(service) = &slice.service {
-                    self.slices.entry(service.clone()).or_default().insert(key.clone());
+                    self.slices.insert((service.clone(), key.name.name.clone()));
                     self.stale.insert(service.clone());
                 }
             }
@@ -183,12 +182,7 @@ impl Store {
             && let Some(service) = &slice.service
         {
             self.stale.insert(service.clone());
-            if let Entry::Occupied(mut place) = self.slices.entry(service.clone()) {
-                place.get_mut().remove(&before.key);
-                if place.get().is_empty() {
-                    place.remove();
-                }
-            }
+            self.slices.remove(&(service.clone(), before.key.name.name.clone()));
         }
     }
 
@@ -198,25 +192,30 @@ impl Store {
                 Some(Object::Service(_, family)) => *family,
                 _ => Family::default(),
             };
-            let slices = self.slices.get(&service).into_iter().flatten().filter_map(|key| self.slice(key));
-            let merged = endpoints::merge(slices.flat_map(|slice| &slice.endpoints), family);
+            let merged = endpoints::of_service(self.slices_of(&service), family);
             let before = self.derived.endpoints.get(&service);
-            if before.is_some_and(|before| **before == merged) || before.is_none() && merged.is_empty() {
+            if before.is_some_and(|before| *before == merged) || before.is_none() && merged.is_empty() {
                 continue;
             }
             let endpoints = Arc::make_mut(&mut self.derived.endpoints);
             if merged.is_empty() {
                 endpoints.remove(&service);
             } else {
-                endpoints.insert(service, Arc::new(merged));
+                endpoints.insert(service, merged);
             }
         }
     }
 
-    fn slice(&self, key: &Key) -> Option<&Slice> {
-        match &self.objects.get(key)?.object {
-            Object::EndpointSlice(slice) => Some(slice),
-            _ => None,
-        }
+    /// The slices of a Service, in the order of their names.
+    fn slices_of(&self, service: &ObjectName) -> impl Iterator<Item = &Slice> {
+        let first = (service.clone(), Arc::default());
+        let of_service = self.slices.range(first..).take_while(move |(of, _)| of == service);
+        of_service.filter_map(|(of, name)| {
+            let key = Key { kind: Kind::EndpointSlice, name: ObjectName { namespace: of.namespace.clone(), name: name.clone() } };
+            match &self.objects.get(&key)?.object {
+                Object::EndpointSlice(slice) => Some(&**slice),
+                _ => None,
+            }
+        })
     }
 }

@@ -115,17 +115,8 @@ pub enum Family {
 pub struct Slice {
     /// The Service that it belongs to; `None` where its label names none, and then its endpoints serve nobody.
     pub service: Option<ObjectName>,
-    /// Every endpoint once for each of the slice's ports.
-    pub endpoints: Vec<Listed>,
-}
-
-/// An endpoint as one slice lists it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
-    /// The endpoint.
-    pub endpoint: Endpoint,
-    /// Whether it has a `targetRef.uid` to be known by.
-    pub known: bool,
+    /// Every endpoint once for each of the slice's ports, in the order of [`Endpoint::place`].
+    pub endpoints: Arc<Vec<Endpoint>>,
 }
 
 impl Kind {

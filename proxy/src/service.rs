@@ -134,15 +134,16 @@ impl Proxy {
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = Ctx;
+    /// In a box: the engine moves it from one of its large futures into the next.
+    type CTX = Box<Ctx>;
 
-    fn new_ctx(&self) -> Ctx {
-        let mut ctx = Ctx::new(self.shared.clock.now());
+    fn new_ctx(&self) -> Box<Ctx> {
+        let mut ctx = Box::new(Ctx::new(self.shared.clock.now()));
         ctx.open = Some(self.shared.metrics.request());
         ctx
     }
 
-    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<()> {
         ctx.connection = Connection::of(session.digest());
         if let Some(connection) = &ctx.connection {
             connection.set_stage(Stage::Request);
@@ -160,7 +161,7 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<bool> {
         if self.answer_peer(session, ctx).await? {
             return Ok(true);
         }
@@ -187,7 +188,7 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<Box<HttpPeer>> {
         let carriage = carriage(session);
         if let Some(lane) = crossing::errand(ctx) {
             ctx.tries.made += 1;
@@ -236,7 +237,7 @@ impl ProxyHttp for Proxy {
     }
 
     /// No connection, so nothing was sent: any request may be tried elsewhere (the engine would not).
-    fn fail_to_connect(&self, _session: &mut Session, _peer: &HttpPeer, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
+    fn fail_to_connect(&self, _session: &mut Session, _peer: &HttpPeer, ctx: &mut Box<Ctx>, mut error: Box<Error>) -> Box<Error> {
         if ctx.is_ping() {
             crossing::blame(ctx, &error);
             // What was kept and has ended is no sign of anything.
@@ -252,7 +253,7 @@ impl ProxyHttp for Proxy {
         _peer: &HttpPeer,
         session: &mut Session,
         mut error: Box<Error>,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
         reused: bool,
     ) -> Box<Error> {
         if matches!(error.etype(), &RETRIED_STATUS) {
@@ -314,7 +315,7 @@ impl ProxyHttp for Proxy {
         peer: &HttpPeer,
         _fd: std::os::fd::RawFd,
         digest: Option<&Digest>,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
     ) -> Result<()> {
         if let Some(lane) = ctx.lane.clone() {
             self.check_peer(digest)?;
@@ -346,7 +347,12 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn upstream_request_filter(&self, session: &mut Session, request: &mut RequestHeader, ctx: &mut Ctx) -> Result<()> {
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Box<Ctx>,
+    ) -> Result<()> {
         if ctx.is_ping() {
             return Ok(());
         }
@@ -367,7 +373,13 @@ impl ProxyHttp for Proxy {
 
     /// Must not wait: while it does, a response that has come already is taken for one to a request without a body, and a
     /// WebSocket dies right after its 101 (cloudflare/pingora#946).
-    async fn request_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<()> {
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Box<Ctx>,
+    ) -> Result<()> {
         admit::check_body(ctx, session.body_bytes_read() as u64)?;
         stall::came(body, end, session.body_bytes_read() as u64);
         if end {
@@ -381,7 +393,12 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn upstream_response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Box<Ctx>,
+    ) -> Result<()> {
         let status = response.status;
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
@@ -419,7 +436,7 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn response_filter(&self, _session: &mut Session, response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+    async fn response_filter(&self, _session: &mut Session, response: &mut ResponseHeader, ctx: &mut Box<Ctx>) -> Result<()> {
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
@@ -430,11 +447,11 @@ impl ProxyHttp for Proxy {
         headers::tell(response, ctx)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Box<Ctx>) -> FailToProxy {
         self.fail(session, error, ctx).await
     }
 
-    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Ctx) {
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Box<Ctx>) {
         if let Some(current) = ctx.current.as_mut().filter(|current| current.answered.is_none()) {
             current.attempt.abandoned(self.shared.clock.now());
         }
@@ -447,11 +464,11 @@ impl ProxyHttp for Proxy {
     }
 
     /// Failures are counted, and logged as requests; the engine's own lines would say it again, without the request's id.
-    fn suppress_error_log(&self, _session: &Session, _ctx: &Ctx, _error: &Error) -> bool {
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Box<Ctx>, _error: &Error) -> bool {
         true
     }
 
-    fn suppress_proxy_warn_log(&self, _: &Session, _: &Ctx, _: &Error, _: ProxyWarnLogContext) -> bool {
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Box<Ctx>, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
     }
 }

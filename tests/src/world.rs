@@ -184,6 +184,7 @@ fn endpoint(address: SocketAddr) -> Endpoint {
         port_name: "web".into(),
         address,
         uid: format!("pod-{address}").into(),
+        known: true,
         ready: true,
         serving: true,
         terminating: false,

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::translate::Translated;
 
 /// Grows whenever an older reader would misread the objects.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Where one cluster's state is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,8 +247,8 @@ mod tests {
         encode(&cluster("azure"), &objects(), &mut good).unwrap();
         let good = String::from_utf8(good).unwrap();
         for (text, said) in [
-            (good.replace("\"version\":1", "\"version\":0"), "has version 0, and this program reads version 1"),
-            (good.replace("\"version\":1", "\"version\":2"), "has version 2"),
+            (good.replace("\"version\":2", "\"version\":1"), "has version 1, and this program reads version 2"),
+            (good.replace("\"version\":2", "\"version\":3"), "has version 3"),
             (good.replace("\"cluster\":\"azure\"", "\"cluster\":\"aws\""), "is the state of cluster aws"),
             (good[..good.len() - 1].to_owned(), "checksum is wrong"),
             (good[..20].to_owned(), "has no first line"),

@@ -111,6 +111,7 @@ impl Contents {
         // The path may be a folder that cannot be listed any more: then it stands for all that was below it.
         let before = self.files.iter().filter(|(path, _)| path.starts_with(&file.path)).map(|(_, before)| before);
         let remembered = reading.remember(before.flat_map(|before| before.given.iter().chain(&before.remembered)));
+        reading.given.shrink_to_fit();
         Arc::new(FileContents { digest, given: reading.given, remembered, diagnostics: reading.diagnostics })
     }
 }

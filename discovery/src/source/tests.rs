@@ -23,6 +23,7 @@ fn state(services: &[(&str, u16)], endpoints: &[(&str, &str)]) -> ClusterState {
             port_name: "".into(),
             address: address.parse().unwrap(),
             uid: "a".into(),
+            known: true,
             ready: true,
             serving: true,
             terminating: false,

@@ -9,7 +9,7 @@ use causeway_core::diagnostics::Diagnostic;
 use k8s_openapi::api::discovery::v1;
 
 use super::service::is_tcp;
-use super::{Key, Kind, Listed, Object, Slice, Translated, port_number};
+use super::{Key, Kind, Object, Slice, Translated, port_number};
 use crate::report::{Report, shown};
 
 /// The label that says whose endpoints these are.
@@ -41,7 +41,8 @@ pub fn endpoint_slice(cluster: &ClusterId, object: v1::EndpointSlice) -> Result<
             endpoints = list(&key, &object.endpoints, &ports, &mut report);
         }
     }
-    let slice = Slice { service, endpoints };
+    endpoints.sort_by(|a, b| a.place().cmp(&b.place()));
+    let slice = Slice { service, endpoints: Arc::new(endpoints) };
     Ok(Translated { key, object: Object::EndpointSlice(Arc::new(slice)), diagnostics: report.into_diagnostics() })
 }
 
@@ -77,7 +78,7 @@ fn ports(ports: Vec<v1::EndpointPort>, report: &mut Report<'_>) -> Vec<(Arc<str>
         .collect()
 }
 
-fn list(key: &Key, endpoints: &[v1::Endpoint], ports: &[(Arc<str>, u16)], report: &mut Report<'_>) -> Vec<Listed> {
+fn list(key: &Key, endpoints: &[v1::Endpoint], ports: &[(Arc<str>, u16)], report: &mut Report<'_>) -> Vec<Endpoint> {
     let mut listed = Vec::with_capacity(endpoints.len() * ports.len());
     let mut bad: Option<(usize, &str)> = None;
     let mut bad_count = 0;
@@ -95,16 +96,14 @@ fn list(key: &Key, endpoints: &[v1::Endpoint], ports: &[(Arc<str>, u16)], report
         let ready = conditions.and_then(|c| c.ready).unwrap_or(true);
         let serving = conditions.and_then(|c| c.serving).unwrap_or(ready);
         let terminating = conditions.and_then(|c| c.terminating).unwrap_or(false);
-        listed.extend(ports.iter().map(|(name, port)| Listed {
-            endpoint: Endpoint {
-                port_name: name.clone(),
-                address: SocketAddr::new(address, *port),
-                uid: uid.clone(),
-                ready,
-                serving,
-                terminating,
-            },
+        listed.extend(ports.iter().map(|(name, port)| Endpoint {
+            port_name: name.clone(),
+            address: SocketAddr::new(address, *port),
+            uid: uid.clone(),
             known: known.is_some(),
+            ready,
+            serving,
+            terminating,
         }));
     }
     if let Some((index, address)) = bad {

@@ -154,6 +154,7 @@ impl AppProtocol {
 }
 
 /// An address behind a Service, for one of its ports: what an `EndpointSlice` (`discovery.k8s.io/v1`) lists.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, as Kubernetes has them")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoint {
@@ -163,12 +164,22 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// `targetRef.uid`, or where there is none a text made of slice and address: who it is when addresses are reused.
     pub uid: Arc<str>,
+    /// Whether it has a `targetRef.uid` to be known by.
+    #[serde(default)]
+    pub known: bool,
     /// `conditions.ready`; absent means ready.
     pub ready: bool,
     /// `conditions.serving`; absent means as `ready`. Not ready yet serving is how a terminating pod finishes its work.
     pub serving: bool,
     /// `conditions.terminating`.
     pub terminating: bool,
+}
+
+impl Endpoint {
+    /// What lists of endpoints are sorted by.
+    pub fn place(&self) -> (&str, SocketAddr, &str) {
+        (&self.port_name, self.address, &self.uid)
+    }
 }
 
 /// An Ingress (`networking.k8s.io/v1`).

@@ -153,6 +153,7 @@ pub(crate) fn endpoint(cluster: usize, n: usize) -> Endpoint {
         port_name: "web".into(),
         address: format!("10.{cluster}.{}.{}:8080", n / 250, n % 250 + 1).parse().unwrap(),
         uid: format!("pod-{cluster}-{n}").into(),
+        known: true,
         ready: true,
         serving: true,
         terminating: false,

@@ -41,6 +41,7 @@ enum LogFormat {
 impl Run {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         self.log();
+        small_pages();
         let home = match &self.fleet.home {
             Some(home) => home.clone(),
             None => self.fleet.home(&causeway_config::load(&self.fleet.config)?.config)?,
@@ -74,6 +75,12 @@ impl Run {
         };
         if json { logs.json().init() } else { logs.init() }
     }
+}
+
+/// Keeps the kernel from backing memory with huge pages unasked (`PR_SET_THP_DISABLE`): of each it fills two mebibytes where a few
+/// kibibytes are used, which made an edge of 10,000 hosts larger by a quarter. Where it cannot, it is that larger.
+fn small_pages() {
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 /// Set by Kubernetes in every pod.

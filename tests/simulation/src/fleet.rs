@@ -94,6 +94,7 @@ pub(crate) fn endpoint(cloud: usize, pod: usize) -> Endpoint {
         port_name: "web".into(),
         address: format!("10.{cloud}.{}.{}:8080", pod / 250, pod % 250).parse().expect("an address"),
         uid: format!("pod-{cloud}-{pod}").into(),
+        known: true,
         ready: true,
         serving: true,
         terminating: false,
