@@ -45,7 +45,12 @@ pub fn ingress(cluster: &ClusterId, object: v1::Ingress) -> Result<Translated, D
         translate_rule(index, rule, default_backend.is_some(), (&mut rules, &mut bare_hosts), &mut report);
     }
     let tls = spec.tls.unwrap_or_default().into_iter().enumerate();
-    let tls = tls.filter_map(|(index, entry)| translate_tls(index, entry, &mut report)).collect();
+    let tls = tls.filter_map(|(index, entry)| translate_tls(index, entry, &mut report));
+    let mut tls: Vec<_> = tls.collect();
+    // There are many Ingresses of one rule, and they stay.
+    rules.shrink_to_fit();
+    bare_hosts.shrink_to_fit();
+    tls.shrink_to_fit();
 
     let ingress = Ingress {
         class: spec.ingress_class_name.filter(|class| !class.is_empty()).map(Into::into),

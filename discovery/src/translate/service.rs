@@ -20,7 +20,9 @@ pub fn service(cluster: &ClusterId, object: v1::Service) -> Result<Translated, D
 
     let ports = spec.ports.unwrap_or_default().into_iter().enumerate();
     let ports = ports.filter(|(_, port)| is_tcp(port.protocol.as_deref()));
-    let ports: Vec<_> = ports.filter_map(|(index, port)| translate_port(index, port, &mut report)).collect();
+    let mut ports: Vec<_> = ports.filter_map(|(index, port)| translate_port(index, port, &mut report)).collect();
+    // Collected where the object's own, larger ports were.
+    ports.shrink_to_fit();
     let tls = backend::tls(&key.name, object.metadata.annotations.as_ref(), &ports, &mut report).map(Arc::new);
     let family = match spec.ip_families.as_deref() {
         Some([first, ..]) if first == "IPv6" => Family::V6,

@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -38,16 +38,23 @@ pub struct Outcome {
 /// The counters of one route at one cluster.
 #[derive(Debug)]
 pub struct Series {
+    cloud: Arc<Cloud>,
+    /// Made for the first request: of ten thousand routes most are never asked for at most clusters.
+    counters: OnceLock<Box<Counters>>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
     statuses: [AtomicU64; Status::ALL.len()],
     latencies: Latencies,
-    cloud: Arc<Cloud>,
 }
 
 impl Series {
     /// Counts a request that has ended.
     pub fn record(&self, outcome: &Outcome) {
-        self.statuses[outcome.status as usize].fetch_add(1, Relaxed);
-        self.latencies.observe(outcome.duration);
+        let counters = self.counters.get_or_init(Box::default);
+        counters.statuses[outcome.status as usize].fetch_add(1, Relaxed);
+        counters.latencies.observe(outcome.duration);
         self.cloud.received.fetch_add(outcome.received, Relaxed);
         self.cloud.sent.fetch_add(outcome.sent, Relaxed);
     }
@@ -120,9 +127,9 @@ impl Requests {
     fn encode_requests(table: &Table, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Requests by route (its object), cluster that served them, and class of the status.";
         let mut metric = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
-        for (route, series) in table.series() {
+        for (route, series, counters) in table.counters() {
             for status in Status::ALL {
-                let count = series.statuses[*status as usize].load(Relaxed);
+                let count = counters.statuses[*status as usize].load(Relaxed);
                 if count > 0 {
                     let labels = [("route", Name(route)), ("cluster", series.cloud.label()), ("status", Name(status.as_str()))];
                     metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
@@ -135,8 +142,8 @@ impl Requests {
     fn encode_latencies(table: &Table, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Time from a request's first byte to its response's last, by route and cluster that served it.";
         let mut metric = encoder.encode_descriptor("request_duration_seconds", help, None, MetricType::Histogram)?;
-        for (route, series) in table.series() {
-            let observed = series.latencies.observed();
+        for (route, series, counters) in table.counters() {
+            let observed = counters.latencies.observed();
             if observed.count > 0 {
                 let labels = [("route", Name(route)), ("cluster", series.cloud.label())];
                 let mut family = metric.encode_family(&labels)?;
@@ -160,10 +167,11 @@ impl Requests {
 }
 
 impl Table {
-    fn series(&self) -> impl Iterator<Item = (&str, &Series)> {
+    /// Of all series that have counted something.
+    fn counters(&self) -> impl Iterator<Item = (&str, &Series, &Counters)> {
         let routes = self.routes.iter().map(|(route, row)| (&**route, row));
         let rows = routes.chain(std::iter::once((NONE, &self.unrouted)));
-        rows.flat_map(|(route, row)| row.iter().map(move |series| (route, &**series)))
+        rows.flat_map(|(route, row)| row.iter().filter_map(move |series| Some((route, &**series, &**series.counters.get()?))))
     }
 }
 
@@ -176,9 +184,7 @@ impl Cloud {
 /// The series of a cloud, carried over from a row where that has one.
 fn series(cloud: &Arc<Cloud>, kept: Option<&Row>) -> Arc<Series> {
     let kept = kept.and_then(|row| row.iter().find(|series| Arc::ptr_eq(&series.cloud, cloud)));
-    kept.cloned().unwrap_or_else(|| {
-        Arc::new(Series { statuses: Default::default(), latencies: Latencies::default(), cloud: Arc::clone(cloud) })
-    })
+    kept.cloned().unwrap_or_else(|| Arc::new(Series { cloud: Arc::clone(cloud), counters: OnceLock::new() }))
 }
 
 impl fmt::Debug for Requests {

@@ -4,6 +4,7 @@
 //! percentile and the 10th. It forgets by halving itself once it holds enough, so that a busy pool remembers seconds and a quiet
 //! one what little it knows.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ const UNLEARNED: Duration = Duration::from_secs(2);
 /// The time that a try of an idempotent request is given.
 #[derive(Debug)]
 pub(super) struct Patience {
-    answers: [AtomicU32; BUCKETS],
+    /// Made for the first answer: most pools of a large fleet are quiet.
+    answers: OnceLock<Box<[AtomicU32; BUCKETS]>>,
     /// How many there were when the tick looked last.
     known: AtomicU64,
     /// The 99th percentile, in nanoseconds; 0 until it is known.
@@ -39,24 +41,28 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) fn new() -> Self {
-        Self { answers: Default::default(), known: AtomicU64::new(0), p99: AtomicU64::new(0), p10: AtomicU64::new(0) }
+        Self { answers: OnceLock::new(), known: AtomicU64::new(0), p99: AtomicU64::new(0), p10: AtomicU64::new(0) }
     }
 
     pub(super) fn memory(&self) -> Vec<u32> {
-        self.answers.iter().map(|bucket| bucket.load(Relaxed)).collect()
+        self.answers.get().map_or_else(Vec::new, |answers| answers.iter().map(|bucket| bucket.load(Relaxed)).collect())
     }
 
     /// Takes a histogram of the same buckets; the next look of the tick makes a time of it.
     pub(super) fn recall(&self, answers: &[u32]) {
         if answers.len() == BUCKETS {
-            for (bucket, count) in self.answers.iter().zip(answers) {
+            for (bucket, count) in self.buckets().iter().zip(answers) {
                 bucket.store((*count).min(FULL as u32), Relaxed);
             }
         }
     }
 
     pub(super) fn observe(&self, took: Duration) {
-        self.answers[bucket(took)].fetch_add(1, Relaxed);
+        self.buckets()[bucket(took)].fetch_add(1, Relaxed);
+    }
+
+    fn buckets(&self) -> &[AtomicU32; BUCKETS] {
+        self.answers.get_or_init(Box::default)
     }
 
     /// By what the tick found last.
@@ -85,7 +91,8 @@ impl Patience {
     /// Reads the histogram, and tells how many answers came since the last time. Only the tick calls this: two halvings at
     /// once would quarter it.
     pub(super) fn learn(&self) -> u64 {
-        let counts: [u64; BUCKETS] = std::array::from_fn(|i| u64::from(self.answers[i].load(Relaxed)));
+        let Some(answers) = self.answers.get() else { return 0 };
+        let counts: [u64; BUCKETS] = std::array::from_fn(|i| u64::from(answers[i].load(Relaxed)));
         let total: u64 = counts.iter().sum();
         let new = total.saturating_sub(self.known.load(Relaxed));
         if new == 0 {
@@ -97,7 +104,7 @@ impl Patience {
         }
         let mut kept = total;
         if total >= FULL {
-            for (bucket, count) in self.answers.iter().zip(counts) {
+            for (bucket, count) in answers.iter().zip(counts) {
                 // Answers that came meanwhile stay.
                 bucket.fetch_sub((count - count / 2) as u32, Relaxed);
                 kept -= count - count / 2;
