@@ -4,6 +4,7 @@
 
 mod compile;
 mod config;
+mod metrics;
 mod plan;
 mod sni;
 mod table;
