@@ -112,7 +112,7 @@ advisories: ## Ask the RustSec database about all dependencies (needs the networ
 	@.ci/need cargo cargo-deny
 	cargo deny --locked check advisories
 
-check: deny fmt-check manifests lint docs conformance test ## Everything that CI checks
+check: deny fmt-check manifests lint docs conformance instructions test ## Everything that CI checks
 
 clean: ## Remove all that was built, and the tools below target/
 	cargo clean
