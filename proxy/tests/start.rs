@@ -82,3 +82,34 @@ async fn a_secret_that_never_comes_keeps_no_edge_from_starting() {
     let ready = tokio::time::timeout(Duration::from_secs(30), app.readiness().ready()).await;
     assert!(ready.unwrap());
 }
+
+/// A backend could prove itself to nobody until then, and its first clients would be told 503.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_waits_for_the_authorities_that_its_services_name() {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().cast_signed();
+    let folder = tempfile::tempdir().unwrap();
+    write_fleet(folder.path());
+    let ingress = folder.path().join("aws/ingress.yaml");
+    let text = std::fs::read_to_string(&ingress).unwrap();
+    let text = text.lines().filter(|line| !line.contains("secretName")).collect::<Vec<_>>().join("\n");
+    std::fs::write(ingress, text).unwrap();
+    let service = "apiVersion: v1\nkind: Service\nmetadata:\n  namespace: shop\n  name: web\n  \
+                     annotations: {causeway.dev/backend-ca-configmap: ca}\n\
+                   spec: {ports: [{port: 80, appProtocol: https}]}\n";
+    std::fs::write(folder.path().join("aws/service.yaml"), service).unwrap();
+    let app = App::start(Options { config: folder.path().join("causeway.yaml"), home: "aws".into() }).unwrap();
+    let readiness = app.readiness();
+    while matches!(readiness.check(), Err(NotReady::Awaiting(parts)) if parts.contains(&"home cluster")) {
+        tokio::time::sleep(LOOK).await;
+    }
+    let Err(NotReady::Awaiting(parts)) = readiness.check() else { panic!("ready without its authorities") };
+    assert!(parts.contains(&"certificates"), "{parts:?}");
+    let cert = String::from_utf8(self_signed(&[HOST], now).unwrap().cert).unwrap();
+    let map = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{namespace: shop, name: ca}}\ndata:\n  ca.crt: |\n    {}\n",
+        cert.trim_end().replace('\n', "\n    ")
+    );
+    std::fs::write(folder.path().join("aws/ca.yaml"), map).unwrap();
+    let ready = tokio::time::timeout(Duration::from_secs(30), readiness.ready()).await;
+    assert!(ready.unwrap());
+}

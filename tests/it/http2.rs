@@ -1,5 +1,8 @@
 //! HTTP/2 from clients, and to backends.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use causeway_core::cluster::AppProtocol;
 use causeway_tests::raw_h2::{self, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, SETTINGS};
@@ -114,7 +117,7 @@ async fn a_tls_backend_that_nobody_vouches_for_is_not_believed() {
 
 /// Serves one call on each connection, answers the next one with GOAWAY, and takes new connections: what gRPC servers do that let no
 /// connection grow old, and edges that hand over.
-async fn ages() -> std::net::SocketAddr {
+async fn ages() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -151,4 +154,42 @@ async fn a_call_that_an_ending_connection_did_not_take_goes_over_another_whateve
         let answer = client.request(&format!("POST / HTTP/1.1\r\nHost: {WWW}\r\nContent-Length: 5\r\n\r\nhello")).await;
         assert_eq!(answer.status(), 200, "round {round}: {answer:?}");
     }
+}
+
+/// A backend that answers the first call over its first connection, and then never says a word again: there, nor on any other.
+async fn falls_silent() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut connection = h2::server::handshake(listener.accept().await.unwrap().0).await.unwrap();
+        let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+        respond.send_response(http::Response::new(()), true).unwrap();
+        let _second = connection.accept().await;
+        std::future::pending::<()>().await;
+    });
+    address
+}
+
+/// A kept connection that has closed by itself is nobody's fault, and what was sent on it is sent there again. This one was ended since
+/// nobody is there.
+#[tokio::test]
+async fn what_was_on_a_dead_connection_beside_the_one_that_asked_is_held_against_the_backend_too() {
+    let origin = H2cOrigin::echo().await;
+    let clusters: [&[_]; 2] = [&[falls_silent().await], &[origin.address]];
+    let edge = Edge::start(&World::new().route(WWW, "/", AppProtocol::H2c, &clusters), &[&[WWW]]);
+    let send = client::h2(edge.https, WWW).await;
+    let get = || {
+        let request = http::Request::get(format!("https://{WWW}/")).body(()).unwrap();
+        send.clone().send_request(request, true).unwrap().0
+    };
+    assert_eq!(soon("the first", get()).await.unwrap().headers()["causeway-served-by"], "aws");
+    let cell = Arc::clone(&edge.snapshot.load().pools[0].members[0].endpoints[0].cell);
+    assert_eq!(cell.consecutive_failures(), 0);
+    let (one, other) = (get(), get());
+    for response in [soon("one", one).await.unwrap(), soon("the other", other).await.unwrap()] {
+        assert_eq!(response.headers()["causeway-served-by"], "azure");
+    }
+    assert_eq!(cell.consecutive_failures(), 2);
+    let again = edge.metric("causeway_retries_total{reason=\"refused\"}");
+    assert!(again.is_none_or(|count| count == "0"), "nothing was sent there again");
 }
