@@ -29,51 +29,49 @@ pub struct Finder {
 }
 
 impl Finder {
-    /// The addresses of now. Waits for name servers, each for a few seconds at most.
+    /// The addresses of now. Waits for name servers, yet not for slow ones.
     pub async fn find(&mut self, snapshot: &Snapshot, home: &ClusterId) -> Found {
-        let (config, mut found): (&Config, _) = (&snapshot.config, Found::new());
-        self.names.begin(Instant::now());
-        for cluster in config.clusters.iter().filter(|c| c.id != *home && c.reach == Reach::Edge) {
-            let addresses = match &cluster.peers {
-                Peers::Addresses(addresses) => Ok(addresses.iter().copied().collect()),
-                Peers::Dns(name) => self.names.resolve(name, PORT).await,
-                Peers::Service(name) => self.balancers(snapshot.service(&cluster.id, name), name).await,
-                Peers::Nodes(which) => at_nodes(snapshot.nodes(&cluster.id), *which, port(config)),
-            };
-            found.insert(cluster.id.clone(), addresses);
-        }
-        self.names.end();
-        found
+        let config: &Config = &snapshot.config;
+        let reached = || config.clusters.iter().filter(|c| c.id != *home && c.reach == Reach::Edge);
+        self.names.look_up(reached().flat_map(|c| names(&c.peers, snapshot, &c.id)), Instant::now()).await;
+        reached().map(|c| (c.id.clone(), self.of_cluster(&c.peers, snapshot, &c.id))).collect()
     }
 
     /// Where the other edges of the home cluster are, and this one too perhaps. Nodes are not read at home.
     pub async fn siblings(&mut self, snapshot: &Snapshot, home: &ClusterId) -> Result<BTreeSet<SocketAddr>, String> {
-        self.names.begin(Instant::now());
-        let (config, nowhere) =
-            (&snapshot.config, || "`fleet.siblings` does not say where other edges of this cluster are".to_owned());
+        let config = &snapshot.config;
+        let nowhere = || "`fleet.siblings` does not say where other edges of this cluster are".to_owned();
         if config.fleet.siblings.is_empty() {
-            return match config.clusters.iter().find(|cluster| cluster.id == *home).map(|cluster| &cluster.peers) {
-                Some(Peers::Addresses(addresses)) => Ok(addresses.iter().copied().collect()),
-                Some(Peers::Dns(name)) => self.names.resolve(name, PORT).await,
-                Some(Peers::Service(name)) => self.balancers(snapshot.service(home, name), name).await,
-                Some(Peers::Nodes(_)) | None => Err(nowhere()),
-            };
+            let peers = config.clusters.iter().find(|cluster| cluster.id == *home).map(|cluster| &cluster.peers);
+            let Some(peers) = peers.filter(|peers| !matches!(peers, Peers::Nodes(_))) else { return Err(nowhere()) };
+            self.names.look_up(names(peers, snapshot, home), Instant::now()).await;
+            return self.of_cluster(peers, snapshot, home);
         }
+        let address = |place: &str| place.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT)).or_else(|_| place.parse());
+        let places = config.fleet.siblings.iter().map(|place| &**place);
+        self.names.look_up(places.clone().filter(|place| address(place).is_err()), Instant::now()).await;
         let (mut found, mut why) = (BTreeSet::new(), nowhere());
-        for place in &config.fleet.siblings {
-            match place.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT)).or_else(|_| place.parse()) {
-                Ok(address) => drop(found.insert(address)),
-                Err(_) => match self.names.resolve(place, PORT).await {
-                    Ok(addresses) => found.extend(addresses),
-                    Err(error) => why = error,
-                },
+        for place in places {
+            match address(place).map_or_else(|_| self.names.addresses(place, PORT), |address| Ok(BTreeSet::from([address]))) {
+                Ok(addresses) => found.extend(addresses),
+                Err(error) => why = error,
             }
         }
         if found.is_empty() { Err(why) } else { Ok(found) }
     }
 
+    /// Where a cluster's edges are, as far as names are known.
+    fn of_cluster(&self, peers: &Peers, snapshot: &Snapshot, cluster: &ClusterId) -> Result<BTreeSet<SocketAddr>, String> {
+        match peers {
+            Peers::Addresses(addresses) => Ok(addresses.iter().copied().collect()),
+            Peers::Dns(name) => self.names.addresses(name, PORT),
+            Peers::Service(name) => self.balancers(snapshot.service(cluster, name), name),
+            Peers::Nodes(which) => at_nodes(snapshot.nodes(cluster), *which, port(&snapshot.config)),
+        }
+    }
+
     /// Where a Service's load balancers are, at the Service's first port.
-    async fn balancers(&mut self, service: Option<&Arc<Service>>, name: &ObjectName) -> Result<BTreeSet<SocketAddr>, String> {
+    fn balancers(&self, service: Option<&Arc<Service>>, name: &ObjectName) -> Result<BTreeSet<SocketAddr>, String> {
         let service = service.ok_or_else(|| format!("`peers.service` names {name}, which the cluster does not have so far"))?;
         let port = service.ports.first().map_or(PORT, |port| port.port);
         let mut found = BTreeSet::new();
@@ -81,13 +79,25 @@ impl Finder {
         for balancer in &service.balancers {
             match balancer.parse::<IpAddr>() {
                 Ok(ip) => drop(found.insert(SocketAddr::new(ip, port))),
-                Err(_) => match self.names.resolve(balancer, port).await {
+                Err(_) => match self.names.addresses(balancer, port) {
                     Ok(addresses) => found.extend(addresses),
                     Err(error) => why = error,
                 },
             }
         }
         if found.is_empty() { Err(why) } else { Ok(found) }
+    }
+}
+
+/// The names by which a cluster's edges are found.
+fn names<'s>(peers: &'s Peers, snapshot: &'s Snapshot, cluster: &ClusterId) -> Vec<&'s str> {
+    match peers {
+        Peers::Dns(name) => vec![name],
+        Peers::Service(name) => {
+            let balancers = snapshot.service(cluster, name).into_iter().flat_map(|service| &service.balancers);
+            balancers.map(|balancer| &**balancer).filter(|balancer| balancer.parse::<IpAddr>().is_err()).collect()
+        }
+        Peers::Addresses(_) | Peers::Nodes(_) => Vec::new(),
     }
 }
 
@@ -205,10 +215,11 @@ mod tests {
         };
         let name = "causeway/peer".parse().unwrap();
         let mut finder = Finder::default();
-        let found = finder.balancers(Some(&service(&["203.0.113.9", "localhost"])), &name).await.unwrap();
+        finder.names.look_up(["localhost"], Instant::now()).await;
+        let found = finder.balancers(Some(&service(&["203.0.113.9", "localhost"])), &name).unwrap();
         assert!(found.contains(&"203.0.113.9:9444".parse().unwrap()));
         assert!(found.iter().any(|address| address.ip().is_loopback() && address.port() == 9444), "{found:?}");
-        let why = finder.balancers(Some(&service(&[])), &name).await.unwrap_err();
+        let why = finder.balancers(Some(&service(&[])), &name).unwrap_err();
         assert!(why.contains("has no load balancer so far"), "{why}");
     }
 

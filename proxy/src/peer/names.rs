@@ -3,7 +3,7 @@
 //! What `/etc/hosts` and `/etc/resolv.conf` say holds here as for everything else on the machine: name servers, search domains,
 //! `ndots`. Both are read anew for each look-up, which is seldom. The system's own resolver is not asked since it keeps to itself
 //! how long an answer holds. When a look-up fails the addresses that were found last are kept: DNS makes things faster, and must
-//! never be needed.
+//! never be needed. All names are looked up side by side, and one that is slow keeps nobody waiting: it is known when it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,10 +14,14 @@ use hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::system_conf::read_system_conf;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// For one look-up.
 const LOOKUP: Duration = Duration::from_secs(5);
+
+/// How long a round waits for its look-ups. What comes later is known in the next one.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// How long a name server may take before the next one is asked; two of them, or two attempts, fit into a look-up.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -36,12 +40,15 @@ pub(super) struct Names {
     /// Makes the resolver of one look-up.
     resolver: Box<MakeResolver>,
     known: BTreeMap<String, Known>,
-    /// The names that were wanted since `begin`.
-    asked: BTreeSet<String>,
-    now: Instant,
+    /// Those that are under way, and the hosts that they are for.
+    look_ups: JoinSet<(String, Outcome)>,
+    running: BTreeSet<String>,
 }
 
 type MakeResolver = dyn Fn() -> Result<TokioResolver, NetError> + Send + Sync;
+
+/// The addresses, and how long they hold; the error is for people.
+type Outcome = Result<(BTreeSet<IpAddr>, Duration), String>;
 
 struct Known {
     addresses: Result<BTreeSet<IpAddr>, String>,
@@ -58,42 +65,58 @@ impl Default for Names {
 
 impl Names {
     fn new(resolver: Box<MakeResolver>) -> Self {
-        Self { resolver, known: BTreeMap::new(), asked: BTreeSet::new(), now: Instant::now() }
+        Self { resolver, known: BTreeMap::new(), look_ups: JoinSet::new(), running: BTreeSet::new() }
     }
 
-    /// Begins a round: what is not asked for until its end is forgotten.
-    pub(super) fn begin(&mut self, now: Instant) {
-        self.asked.clear();
-        self.now = now;
-    }
-
-    /// Ends a round.
-    pub(super) fn end(&mut self) {
-        let asked = &self.asked;
-        self.known.retain(|name, _| asked.contains(name));
-    }
-
-    /// The addresses of `NAME` or `NAME:PORT`. The error is for people.
-    pub(super) async fn resolve(&mut self, name: &str, default_port: u16) -> Result<BTreeSet<SocketAddr>, String> {
-        let (host, port) = match name.rsplit_once(':') {
-            Some((host, port)) => (host, port.parse().map_err(|_| format!("{name} cannot be resolved: its port is none"))?),
-            None => (name, default_port),
-        };
-        self.asked.insert(host.into());
-        if self.known.get(host).is_none_or(|known| known.next <= self.now) {
-            let outcome = look_up(&self.resolver, host).await;
-            let known = learned(self.known.remove(host), outcome, self.now);
-            self.known.insert(host.into(), known);
+    /// Looks up those of `names`, `NAME` or `NAME:PORT`, that are not known or no longer hold. Other names are forgotten.
+    pub(super) async fn look_up<'n>(&mut self, names: impl IntoIterator<Item = &'n str>, now: Instant) {
+        let hosts: BTreeSet<&str> = names.into_iter().map(|name| split(name).0).collect();
+        self.known.retain(|host, _| hosts.contains(host.as_str()));
+        for host in hosts.into_iter().filter(|host| self.known.get(*host).is_none_or(|known| known.next <= now)) {
+            let host = host.to_owned();
+            if self.running.insert(host.clone()) {
+                let resolver = (self.resolver)();
+                self.look_ups.spawn(async move {
+                    let outcome = look_up(resolver, &host).await;
+                    (host, outcome)
+                });
+            }
         }
-        match &self.known[host].addresses {
-            Ok(addresses) => Ok(addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect()),
-            Err(why) => Err(format!("{name} {why}")),
+        let learning = async {
+            while let Some(ended) = self.look_ups.join_next().await {
+                let Ok((host, outcome)) = ended else { continue };
+                self.running.remove(&host);
+                let known = learned(self.known.remove(&host), outcome, now);
+                self.known.insert(host, known);
+            }
+        };
+        // Those that take longer go on.
+        let _ = tokio::time::timeout(WAIT, learning).await;
+    }
+
+    /// The addresses of `NAME` or `NAME:PORT`, as far as they are known. The error is for people.
+    pub(super) fn addresses(&self, name: &str, default_port: u16) -> Result<BTreeSet<SocketAddr>, String> {
+        let (host, port) = split(name);
+        let port = match port.map(str::parse) {
+            None => default_port,
+            Some(Ok(port)) => port,
+            Some(Err(_)) => return Err(format!("{name} cannot be resolved: its port is none")),
+        };
+        match self.known.get(host).map(|known| &known.addresses) {
+            Some(Ok(addresses)) => Ok(addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect()),
+            Some(Err(why)) => Err(format!("{name} {why}")),
+            None => Err(format!("{name} is still being looked up")),
         }
     }
 }
 
+/// Host and port.
+fn split(name: &str) -> (&str, Option<&str>) {
+    name.rsplit_once(':').map_or((name, None), |(host, port)| (host, Some(port)))
+}
+
 /// What is known after a look-up.
-fn learned(before: Option<Known>, outcome: Result<(BTreeSet<IpAddr>, Duration), String>, now: Instant) -> Known {
+fn learned(before: Option<Known>, outcome: Outcome, now: Instant) -> Known {
     match (outcome, before) {
         (Ok((addresses, ttl)), _) => Known { addresses: Ok(addresses), failures: 0, next: now + next_after(ttl) },
         (Err(why), before) => {
@@ -116,9 +139,9 @@ fn pause_after(failures: u32) -> Duration {
 }
 
 /// The addresses of a name, and how long the shortest-lived record on the way to them holds.
-async fn look_up(resolver: &MakeResolver, host: &str) -> Result<(BTreeSet<IpAddr>, Duration), String> {
+async fn look_up(resolver: Result<TokioResolver, NetError>, host: &str) -> Outcome {
     let failed = |error: &dyn std::fmt::Display| format!("cannot be resolved: {error}");
-    let resolver = resolver().map_err(|error| failed(&error))?;
+    let resolver = resolver.map_err(|error| failed(&error))?;
     match tokio::time::timeout(LOOKUP, resolver.lookup_ip(host)).await {
         Ok(Ok(found)) => {
             let addresses: BTreeSet<_> = found.iter().collect();

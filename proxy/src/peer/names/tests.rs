@@ -21,18 +21,25 @@ struct State {
     answer: Option<(Ipv4Addr, u32)>,
     /// Questions for addresses of IPv4.
     questions: usize,
+    /// Of this name it says nothing at all.
+    silent: Option<&'static str>,
 }
 
 impl Server {
     async fn with(name: &str, answer: Option<(Ipv4Addr, u32)>) -> Self {
         let socket = UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
         let address = socket.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State { name: name.into(), answer, questions: 0 }));
+        let state = Arc::new(Mutex::new(State { name: name.into(), answer, questions: 0, silent: None }));
         let of_task = Arc::clone(&state);
         tokio::spawn(async move {
             let mut buffer = [0; 1500];
             while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
-                let answer = of_task.lock().unwrap().answer(&Message::from_vec(&buffer[..length]).unwrap());
+                let question = Message::from_vec(&buffer[..length]).unwrap();
+                let (name, silent) = (question.queries[0].name().to_string(), of_task.lock().unwrap().silent);
+                if silent == Some(name.as_str()) {
+                    continue;
+                }
+                let answer = of_task.lock().unwrap().answer(&question);
                 socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
             }
         });
@@ -84,10 +91,12 @@ const TWO: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 
 /// What a name leads to at a moment.
 async fn at(names: &mut Names, now: Instant, name: &str) -> Result<Vec<String>, String> {
-    names.begin(now);
-    let found = names.resolve(name, 8444).await.map(|found| found.iter().map(ToString::to_string).collect());
-    names.end();
-    found
+    names.look_up([name], now).await;
+    told(names, name)
+}
+
+fn told(names: &Names, name: &str) -> Result<Vec<String>, String> {
+    names.addresses(name, 8444).map(|found| found.iter().map(ToString::to_string).collect())
 }
 
 #[test]
@@ -144,6 +153,25 @@ async fn a_name_that_leads_nowhere_says_why_and_is_asked_for_again_after_the_pau
     assert_eq!(server.questions(), asked);
     server.state.lock().unwrap().name = "other.example.".into();
     assert_eq!(at(&mut names, begun + PAUSE, "other.example:1").await.unwrap(), ["192.0.2.1:1"]);
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_answers_for_keeps_no_other_waiting() {
+    let server = Server::with("edge.example.", Some((ONE, 60))).await;
+    server.state.lock().unwrap().silent = Some("dark.example.");
+    let (mut names, begun) = (server.names(""), Instant::now());
+    let both = ["dark.example", "edge.example"];
+    tokio::time::timeout(LOOKUP / 2, names.look_up(both, begun)).await.expect("before the look-up of the dark one has ended");
+    assert_eq!(told(&names, "edge.example").unwrap(), ["192.0.2.1:8444"]);
+    assert_eq!(told(&names, "dark.example").unwrap_err(), "dark.example is still being looked up");
+    server.state.lock().unwrap().silent = None;
+    server.state.lock().unwrap().name = "dark.example.".into();
+    let known = async {
+        while told(&names, "dark.example").is_err() {
+            names.look_up(both, begun).await;
+        }
+    };
+    tokio::time::timeout(LOOKUP * 2, known).await.expect("what comes later is known later");
 }
 
 #[tokio::test]
