@@ -52,6 +52,7 @@ use self::peer::Carriage;
 pub(crate) use self::peer::{Proof, check_peer};
 use self::retry::{Failure, Verdict};
 pub use self::stall::Engine;
+use self::stall::Watched;
 use crate::ctx::{Ctx, Try};
 use crate::limit::{Queues, RateLimits};
 use crate::listen::{Connection, Role, Stage};
@@ -112,10 +113,16 @@ impl Proxy {
         if session.is_body_done() || ctx.is_ping() {
             return;
         }
-        // HTTP/1.1 has a timeout for each read, and what another edge sends it watches itself.
-        let sends = session.is_http2() && matches!(connection.role, Role::Client);
+        // The edge there watches its pods, and a connection of its own is ended when the header is overdue.
+        let shares = handle.is_none() && ctx.lane.is_none();
+        let watched = Watched {
+            // HTTP/1.1 has a timeout for each read, and what another edge sends it watches itself.
+            client: session.is_http2() && matches!(connection.role, Role::Client),
+            ended: handle.is_some(),
+            pause: ctx.pause.filter(|_| shares),
+        };
         let patience = connection.timeouts.body;
-        let pieces = stall::watch(patience, sends, handle.is_some(), self.unfinished(session, ctx));
+        let pieces = stall::watch(patience, watched, self.unfinished(session, shares, ctx));
         if let (Some(handle), Some(current)) = (handle, &mut ctx.current) {
             current.deadline = Some(handle.end_when(pieces.stuck(patience)));
         }
@@ -200,6 +207,9 @@ impl ProxyHttp for Proxy {
         };
         let now = self.shared.clock.now();
         let connect = ctx.tries.due.map_or(ctx.limits.connect_timeout, |due| ctx.limits.connect_timeout.min(due.since(now)));
+        if ctx.tries.made > 0 {
+            stall::forget();
+        }
         ctx.tries.made += 1;
         (ctx.lane, ctx.unserved, ctx.endpoint) = (None, false, None);
         self.shared.metrics.attempt(candidate.step);
@@ -436,6 +446,17 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end: bool,
+        _ctx: &mut Box<Ctx>,
+    ) -> Result<Option<Duration>> {
+        stall::heard();
+        Ok(None)
+    }
+
     async fn response_filter(&self, _session: &mut Session, response: &mut ResponseHeader, ctx: &mut Box<Ctx>) -> Result<()> {
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
@@ -448,6 +469,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Box<Ctx>) -> FailToProxy {
+        stall::forget();
         self.fail(session, error, ctx).await
     }
 

@@ -127,6 +127,11 @@ async fn over_http1_too_a_backend_that_does_not_take_a_body_is_504() {
     sending.abort();
 }
 
+/// Gateway failures in a row that are held against the backend.
+fn blamed(edge: &Edge) -> u32 {
+    edge.snapshot.load().pools[0].members[0].endpoints[0].cell.consecutive_failures()
+}
+
 /// Its window is closed, its connection lives.
 #[tokio::test]
 async fn an_http2_backend_that_does_not_take_a_body_ends_the_stream() {
@@ -143,6 +148,7 @@ async fn an_http2_backend_that_does_not_take_a_body_ends_the_stream() {
     let reset = soon("the end of the backend's", std::future::poll_fn(|cx| taken.poll_reset(cx))).await.unwrap();
     assert_eq!(reset, h2::Reason::CANCEL);
     is_told(&edge, &Value::Null).await;
+    assert_eq!(blamed(&edge), 1);
     let get = http::Request::get(format!("https://{WWW}/")).body(()).unwrap();
     let (response, _) = send.send_request(get, true).unwrap();
     backend.call().await.1.send_response(http::Response::new(()), true).unwrap();
@@ -159,4 +165,59 @@ async fn over_http1_an_http2_backend_that_does_not_take_a_body_ends_the_connecti
     let _taken = backend.call().await;
     assert!(client.read_to_end().await.is_empty());
     is_told(&edge, &Value::Null).await;
+}
+
+/// Begins a request whose body comes after its header, of which the backend has everything before `request_timeout` begins.
+async fn posted(backend: &mut Calls, edge: &Edge) -> (h2::client::ResponseFuture, h2::server::SendResponse<Bytes>) {
+    let mut send = client::h2(edge.https, WWW).await;
+    let post = http::Request::post(format!("https://{WWW}/")).body(()).unwrap();
+    let (response, mut body) = send.send_request(post, false).unwrap();
+    let (request, taken) = backend.call().await;
+    body.send_data(Bytes::from_static(b"hello"), true).unwrap();
+    let mut came = request.into_body();
+    assert_eq!(soon("the body", came.data()).await.unwrap().unwrap(), "hello");
+    (response, taken)
+}
+
+fn start_impatient(backend: &Calls) -> Edge {
+    let world = World::new().route(WWW, "/", AppProtocol::H2c, &[&[backend.address]]).with(|config| {
+        config.limits.body_idle_timeout = SHORT;
+        config.upstream.request_timeout = Some(SHORT);
+        config.access_log.enabled = true;
+    });
+    Edge::start(&world, &[&[WWW]])
+}
+
+/// It lives: only the call has no answer.
+#[tokio::test]
+async fn an_http2_backend_that_has_the_body_and_never_answers_ends_the_stream() {
+    let mut backend = Calls::new().await;
+    let edge = start_impatient(&backend);
+    let (response, mut taken) = posted(&mut backend, &edge).await;
+    let error = soon("the end of the stream", response).await.unwrap_err();
+    assert_eq!(error.reason(), Some(h2::Reason::CANCEL), "{error}");
+    let reset = soon("the end of the backend's", std::future::poll_fn(|cx| taken.poll_reset(cx))).await.unwrap();
+    assert_eq!(reset, h2::Reason::CANCEL);
+    is_told(&edge, &Value::Null).await;
+    assert_eq!(blamed(&edge), 1);
+}
+
+#[tokio::test]
+async fn an_http2_backend_that_falls_silent_in_the_midst_of_its_answer_to_a_body_ends_the_stream() {
+    let mut backend = Calls::new().await;
+    let edge = start_impatient(&backend);
+    let (response, mut taken) = posted(&mut backend, &edge).await;
+    let mut answer = taken.send_response(http::Response::new(()), false).unwrap();
+    let mut body = soon("a response", response).await.unwrap().into_body();
+    // Longer in all than any pause may be.
+    let mut pieces = tokio::time::interval(SHORT / 2);
+    for _ in 0..6 {
+        pieces.tick().await;
+        answer.send_data(Bytes::from_static(b"x"), false).unwrap();
+        assert_eq!(soon("a piece", body.data()).await.unwrap().unwrap(), "x");
+    }
+    let error = soon("the end of the stream", body.data()).await.unwrap().unwrap_err();
+    assert_eq!(error.reason(), Some(h2::Reason::CANCEL), "{error}");
+    is_told(&edge, &json!(200)).await;
+    assert_eq!(blamed(&edge), 0, "it has answered");
 }

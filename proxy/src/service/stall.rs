@@ -8,7 +8,10 @@
 //! A connection of HTTP/1.1 to a backend is ended then (`dial`), and the engine sees a failure, which is blamed, tried elsewhere or
 //! answered 504 as any other. In the midst of one of HTTP/2, or of a client's stream, nothing can be ended from outside: all of the
 //! exchange is dropped, which resets the streams (`CANCEL`) and leaves their connections alone. What is told of the request then was
-//! written down before.
+//! written down before, and the backend is blamed where it was its turn. The engine's own limit for writing is of no use: it goes on to wait for an answer.
+//!
+//! So it is too where a backend of HTTP/2 has all of the body and then says nothing. The engine's limit for that would run while the body
+//! is sent.
 //!
 //! Streams on which silence means nothing, such as gRPC's, are not watched.
 
@@ -44,7 +47,11 @@ tokio::task_local! {
 /// A body that is watched.
 struct Body {
     patience: Duration,
+    /// How long the backend may say nothing once it has everything; `None` where others see to that.
+    pause: Option<Duration>,
     pieces: Arc<Pieces>,
+    /// When the backend was heard last, or had everything; `None` before.
+    heard: Option<Instant>,
     /// Whether it is the client's turn where nothing is out. Not once it has sent everything, nor where others see to that.
     sends: bool,
     /// Whether the connection to the backend is ended when it does not take.
@@ -54,11 +61,22 @@ struct Body {
     story: Unfinished,
 }
 
-/// From now on the body may stand still for `patience` at most. `sends`: whether the client is watched too. `ended`: whether a
-/// backend that takes nothing sees the end of its connection. Every try begins anew.
-pub(super) fn watch(patience: Duration, sends: bool, ended: bool, story: Unfinished) -> Arc<Pieces> {
+/// Who else sees to it that an exchange moves on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watched {
+    /// Whether the client is watched here.
+    pub(super) client: bool,
+    /// Whether a backend that takes nothing sees the end of its connection.
+    pub(super) ended: bool,
+    /// How long the backend may say nothing once it has everything, where that is seen to here.
+    pub(super) pause: Option<Duration>,
+}
+
+/// From now on the body may stand still for `patience` at most. Every try begins anew.
+pub(super) fn watch(patience: Duration, watched: Watched, story: Unfinished) -> Arc<Pieces> {
     let pieces = Arc::new(Pieces::default());
-    let body = Body { patience, pieces: Arc::clone(&pieces), sends, ended, received: 0, story };
+    let Watched { client: sends, ended, pause } = watched;
+    let body = Body { patience, pause, pieces: Arc::clone(&pieces), heard: None, sends, ended, received: 0, story };
     // Where there is no body nothing is watched.
     let _ = BODY.try_with(|watched| watched.replace(Some(body)));
     pieces
@@ -70,6 +88,7 @@ pub(super) fn came(piece: &mut Option<Bytes>, end: bool, received: u64) {
         let mut watched = watched.borrow_mut();
         let Some(body) = watched.as_mut() else { return };
         body.sends &= !end;
+        body.heard = end.then(Instant::now);
         body.received = received;
         *piece = piece.take().map(|bytes| body.pieces.hand(bytes));
     });
@@ -80,18 +99,36 @@ pub(super) fn answered(status: u16) {
     let _ = BODY.try_with(|watched| {
         if let Some(body) = watched.borrow_mut().as_mut() {
             body.ended = false;
+            // What comes is passed on before more is read, and that takes as long as the client does.
+            body.pause = body.pause.map(|pause| pause + body.patience);
+            body.heard = body.heard.map(|_| Instant::now());
             body.story.answered(status);
         }
     });
 }
 
+/// The try is over: nothing of it is watched any more.
+pub(super) fn forget() {
+    let _ = BODY.try_with(RefCell::take);
+}
+
+/// A piece of the response came.
+pub(super) fn heard() {
+    let _ = BODY.try_with(|watched| {
+        if let Some(heard) = watched.borrow_mut().as_mut().and_then(|body| body.heard.as_mut()) {
+            *heard = Instant::now();
+        }
+    });
+}
+
 impl Body {
-    /// When it is overdue, as things stand, and what it is then.
-    fn end(&self) -> Option<(Instant, RefusalReason)> {
+    /// As things stand: since when nothing has moved, how long that may last, and what it is then.
+    fn end(&self) -> Option<(Instant, Duration, RefusalReason)> {
         let (out, since) = self.pieces.moved();
-        match out {
-            true if !self.ended => Some((since + self.patience, RefusalReason::Timeout)),
-            false if self.sends => Some((since + self.patience, RefusalReason::SlowBody)),
+        match (out, self.heard, self.pause) {
+            (true, ..) if !self.ended => Some((since, self.patience, RefusalReason::Timeout)),
+            (false, ..) if self.sends => Some((since, self.patience, RefusalReason::SlowBody)),
+            (false, Some(heard), Some(pause)) => Some((since.max(heard), pause, RefusalReason::Timeout)),
             _ => None,
         }
     }
@@ -99,12 +136,13 @@ impl Body {
 
 /// Ready when the body is overdue. To be asked whenever the request was served a bit: what it sees changes only then, or for the
 /// better.
-fn overdue(alarm: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<RefusalReason> {
+fn overdue(alarm: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<(RefusalReason, Duration)> {
     loop {
         let end = BODY.with(|watched| watched.borrow().as_ref().and_then(Body::end));
-        let Some((end, reason)) = end else { return Poll::Pending };
+        let Some((since, patience, reason)) = end else { return Poll::Pending };
+        let end = since + patience;
         if end <= Instant::now() {
-            return Poll::Ready(reason);
+            return Poll::Ready((reason, since.elapsed()));
         }
         // Set anew only when it has rung: most bodies move all the time.
         let alarm = alarm.get_or_insert_with(|| Box::pin(sleep_until(end)));
@@ -134,15 +172,15 @@ impl HttpServerApp for Engine {
                 // What is served changes what is overdue.
                 biased;
                 served = self.proxy.process_new_http(session, drain) => Ok(served),
-                reason = poll_fn(|cx| overdue(&mut alarm, cx)) => Err((reason, BODY.with(RefCell::take))),
+                overdue = poll_fn(|cx| overdue(&mut alarm, cx)) => Err((overdue, BODY.with(RefCell::take))),
             }
         };
         match BODY.scope(RefCell::default(), served).await {
             Ok(served) => served,
-            Err((reason, body)) => {
+            Err(((reason, waited), body)) => {
                 self.shared.metrics.refusal(reason);
                 if let Some(body) = body {
-                    body.story.end(&self.shared, reason, body.received);
+                    body.story.end(&self.shared, reason, waited, body.received);
                 }
                 None
             }
