@@ -5,7 +5,7 @@ use std::time::Duration;
 use causeway_tests::fleet::{service, until};
 use causeway_tests::origin::nobody;
 use causeway_tests::wan::{Condition, Relay, Shape};
-use causeway_tests::{Answer, Client, Origin, Peered};
+use causeway_tests::{Answer, ByHand, Client, Origin, Peered};
 
 use super::{AWS, AZURE, GOOGLE, WWW, shop};
 
@@ -14,6 +14,12 @@ async fn ask(fleet: &Peered, request: &str) -> (u16, String) {
     let mut client = Client::h1(fleet.https(AWS), WWW).await;
     let response = client.request(&format!("{request} HTTP/1.1\r\nHost: {WWW}\r\nContent-Length: 0\r\n\r\n")).await;
     (response.status(), response.field("causeway-served-by").unwrap_or("nobody").to_owned())
+}
+
+/// The pods in azure that the edge in aws knows of.
+async fn behind(fleet: &Peered) -> u64 {
+    let view: serde_json::Value = serde_json::from_str(&fleet.admin(AWS, "/snapshot").await).unwrap();
+    view["pools"]["shop/web:80"]["clusters"]["azure"]["behind"]["ready"].as_u64().unwrap_or(0)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,6 +80,38 @@ async fn a_connection_that_falls_silent_is_cut_before_its_link_is_down() {
     assert_eq!(fleet.metric(AWS, "causeway_peer_links{cluster=\"azure\",state=\"suspended\"}").await, 1.0);
 }
 
+/// The link lives, and so does every ping over its other connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_connection_of_several_that_leads_nowhere_is_cut() {
+    let (azure, google) = (ByHand::new().await, Origin::named("google").await);
+    let more = "geo: {prefer: {default: [azure, google]}, networks: {127.0.0.0/8: US}}\nlimits: {http2: {streams: 1}}\n";
+    let fleet = shop([None, None, Some(&google)], more).await;
+    fleet.write("azure/web.yaml", service("shop/web", &[azure.address]));
+    let link = Relay::start(fleet.peer(AZURE), Shape::of(Duration::from_millis(20)), 1);
+    fleet.move_peer(AZURE, link.address);
+    fleet.until_admin_says(AWS, "/snapshot", &format!("\"address\": \"{}\"", link.address)).await;
+    until("azure", async || behind(&fleet).await == 1).await;
+    // As large as nothing else that crosses, and not too large to be sent again. Its connection has no room for a ping.
+    let body = "x".repeat(40_000);
+    let mut client = Client::h1(fleet.https(AWS), WWW).await;
+    client.send(format!("PUT / HTTP/1.1\r\nHost: {WWW}\r\nContent-Length: 40000\r\n\r\n{body}")).await;
+    let mut first = azure.request().await;
+    first.body(40_000).await;
+    link.forget_those_with_more_than(40_000);
+    let again = async {
+        let mut again = azure.request().await;
+        again.body(40_000).await;
+        again.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        std::future::pending::<()>().await;
+    };
+    let response = tokio::select! {
+        response = client.receive() => response,
+        () = again => unreachable!("it does not end"),
+    };
+    assert_eq!(response.status(), 200);
+    assert_eq!(fleet.metric(AWS, "causeway_peer_links{cluster=\"azure\",state=\"up\"}").await, 1.0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_reached_no_pod_is_tried_in_another_cluster_whatever_its_method() {
     let google = Origin::named("google").await;
@@ -91,15 +129,10 @@ async fn a_request_that_reached_no_pod_is_tried_in_another_cluster_whatever_its_
 async fn pods_that_come_and_go_are_counted_by_the_edge_that_sees_them() {
     let azure = Origin::start(|_| Answer::ok("azure")).await;
     let fleet = shop([None, Some(&azure), None], "").await;
-    let behind = async |count: usize| {
-        let text = fleet.admin(AWS, "/snapshot").await;
-        let view: serde_json::Value = serde_json::from_str(&text).unwrap();
-        view["pools"]["shop/web:80"]["clusters"]["azure"]["behind"]["ready"] == count
-    };
-    until("one", async || behind(1).await).await;
+    until("one", async || behind(&fleet).await == 1).await;
     let more = Origin::named("azure").await;
     fleet.write("azure/web.yaml", service("shop/web", &[azure.address, more.address]));
-    until("two", async || behind(2).await).await;
+    until("two", async || behind(&fleet).await == 2).await;
     fleet.remove("azure/web.yaml");
     until("none", async || ask(&fleet, "GET /").await.0 == 503).await;
 }

@@ -4,6 +4,8 @@
 //! jitter and a cap of the bandwidth, and follows a [`Condition`] at any moment.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
@@ -72,6 +74,7 @@ pub struct Relay {
     /// Where it is seen.
     pub address: SocketAddr,
     condition: watch::Sender<Condition>,
+    frozen: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -84,13 +87,20 @@ impl Relay {
         let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0)), 1024).expect("loopback has ports");
         let address = listener.local_addr().expect("it is bound");
         let (condition, follows) = watch::channel(Condition::Up);
-        let task = tokio::spawn(run(address, listener, Link { target, shape, seed }, follows));
-        Self { address, condition, task }
+        let frozen = Arc::new(AtomicU64::new(u64::MAX));
+        let task = tokio::spawn(run(address, listener, Link { target, shape, seed }, Arc::clone(&frozen), follows));
+        Self { address, condition, frozen, task }
     }
 
     /// From now on.
     pub fn set(&self, condition: Condition) {
         self.condition.send_replace(condition);
+    }
+
+    /// From now on connections that have carried more than so many bytes there carry nothing more, as where a firewall has forgotten
+    /// them, and all others do.
+    pub fn forget_those_with_more_than(&self, bytes: u64) {
+        self.frozen.store(bytes, Relaxed);
     }
 }
 
@@ -107,7 +117,13 @@ struct Link {
     seed: u64,
 }
 
-async fn run(address: SocketAddr, listener: TcpListener, link: Link, mut condition: watch::Receiver<Condition>) {
+async fn run(
+    address: SocketAddr,
+    listener: TcpListener,
+    link: Link,
+    frozen: Arc<AtomicU64>,
+    mut condition: watch::Receiver<Condition>,
+) {
     let mut connections = JoinSet::new();
     let mut listener = Some(listener);
     let mut hole;
@@ -146,7 +162,8 @@ async fn run(address: SocketAddr, listener: TcpListener, link: Link, mut conditi
             accepted = accepted => {
                 if let Ok((stream, _)) = accepted {
                     count += 1;
-                    connections.spawn(carry(stream, Link { seed: link.seed ^ count, ..link }, condition.clone()));
+                    let carried = Carried { there: Arc::default(), at_most: Arc::clone(&frozen) };
+                    connections.spawn(carry(stream, Link { seed: link.seed ^ count, ..link }, carried, condition.clone()));
                 }
             }
             () = tokio::time::sleep(Duration::from_millis(5)), if again => {}
@@ -185,8 +202,25 @@ fn listen(address: SocketAddr, backlog: i32) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// What a connection has carried there, and with how much it is forgotten.
+#[derive(Clone)]
+struct Carried {
+    there: Arc<AtomicU64>,
+    at_most: Arc<AtomicU64>,
+}
+
+impl Carried {
+    /// Counts a chunk; whether the connection is forgotten.
+    fn count(&self, direction: Direction, length: usize) -> bool {
+        if matches!(direction, Direction::There) {
+            self.there.fetch_add(length as u64, Relaxed);
+        }
+        self.there.load(Relaxed) > self.at_most.load(Relaxed)
+    }
+}
+
 /// One connection, both ways, until either end breaks it.
-async fn carry(client: TcpStream, link: Link, condition: watch::Receiver<Condition>) -> std::io::Result<()> {
+async fn carry(client: TcpStream, link: Link, carried: Carried, condition: watch::Receiver<Condition>) -> std::io::Result<()> {
     let begun = Instant::now();
     let server = TcpStream::connect(link.target).await?;
     client.set_nodelay(true)?;
@@ -194,8 +228,8 @@ async fn carry(client: TcpStream, link: Link, condition: watch::Receiver<Conditi
     // Three packets have made the connection before the first byte is sent.
     let connected = begun + link.shape.rtt;
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-    let there = pump(from_client, to_server, link, connected, Direction::There, condition.clone());
-    let back = pump(from_server, to_client, link, begun, Direction::Back, condition);
+    let there = pump(from_client, to_server, link, connected, (Direction::There, carried.clone()), condition.clone());
+    let back = pump(from_server, to_client, link, begun, (Direction::Back, carried), condition);
     tokio::try_join!(there, back).map(drop)
 }
 
@@ -204,7 +238,7 @@ async fn pump(
     mut to: OwnedWriteHalf,
     link: Link,
     begin: Instant,
-    direction: Direction,
+    (direction, carried): (Direction, Carried),
     mut condition: watch::Receiver<Condition>,
 ) -> std::io::Result<()> {
     let (chunks, mut arriving) = mpsc::channel::<(Instant, Vec<u8>)>(IN_FLIGHT);
@@ -229,6 +263,9 @@ async fn pump(
             tokio::time::sleep_until(due).await;
             if condition.wait_for(|condition| condition.carries(direction)).await.is_err() {
                 return Err(std::io::ErrorKind::BrokenPipe.into());
+            }
+            if carried.count(direction, chunk.len()) {
+                std::future::pending::<()>().await;
             }
             if chunk.is_empty() {
                 return to.shutdown().await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pingora::connectors::L4Connect;
 use pingora::upstreams::peer::HttpPeer;
 
-use super::lane::{Lane, LaneDialer};
+use super::lane::{ASKED_EVERY, Lane, LaneDialer};
 use super::trust::Trust;
 
 /// Requests that share one connection; more open another one.
@@ -44,6 +44,7 @@ pub(crate) fn peer(lane: &Arc<Lane>, trust: &Trust, upgrade: bool, connect: Dura
         options.max_h2_streams = STREAMS;
         options.h2_stream_window_size = Some(STREAM_WINDOW);
         options.h2_connection_window_size = Some(CONNECTION_WINDOW);
+        options.h2_ping_interval = Some(ASKED_EVERY);
     }
     peer
 }

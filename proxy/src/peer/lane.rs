@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use causeway_config::ClusterId;
 use causeway_core::link::InstanceId;
 use pingora::connectors::L4Connect;
 use pingora::http::ResponseHeader;
+use pingora::protocols::l4::ext::get_tcp_info;
 use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -29,6 +31,12 @@ use crate::connect::connect;
 
 /// How many lanes there are to each address.
 pub const LANES: u8 = 4;
+
+/// How often the engine asks on each connection whether the other edge is there (PING, RFC 9113 section 6.7), whatever else is on it.
+pub const ASKED_EVERY: Duration = Duration::from_secs(1);
+
+/// So long without anything, and the connection leads nowhere: until it was asked, and as long as a ping is waited for.
+const DEAF: Duration = Duration::from_secs(2);
 
 /// A connection that is kept to one address.
 pub struct Lane {
@@ -60,6 +68,8 @@ pub struct Opened {
     socket: TcpStream,
     /// The trust under which it was made.
     group: u64,
+    /// Whether nobody asks on it, since it is for an upgrade.
+    upgrade: bool,
     /// What the edge at its end has shown, once the handshake is over.
     certificate: OnceLock<Shown>,
 }
@@ -88,6 +98,17 @@ impl Opened {
     fn end(&self) {
         // One that has ended by itself needs no more.
         let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    /// Whether nothing has come on it for so long, though something was sent since. The kernel tells, so that it makes no difference
+    /// whether this process was late itself. Where much is being sent slowly the question waits its turn, and what is acknowledged
+    /// moves. One that cannot be asked has ended.
+    fn is_deaf(&self, limit: Duration) -> bool {
+        let Ok(info) = get_tcp_info(self.socket.as_raw_fd()) else { return false };
+        let (sent, received) = (info.tcpi_last_data_sent, info.tcpi_last_data_recv);
+        let long = |ms: u32| Duration::from_millis(ms.into()) >= limit;
+        let moves = info.tcpi_unacked > 0 && !long(info.tcpi_last_ack_recv);
+        !self.upgrade && sent < received && long(received) && !moves
     }
 }
 
@@ -194,6 +215,17 @@ impl Lane {
         ending.inspect(|opened| opened.end()).count()
     }
 
+    /// Ends those of its connections that lead nowhere; how many. A ping of an edge goes over one connection, and there may be
+    /// others: those are found by this.
+    pub fn cut_deaf(&self) -> usize {
+        self.cut_silent_for(DEAF)
+    }
+
+    fn cut_silent_for(&self, limit: Duration) -> usize {
+        let standing = self.standing();
+        standing.iter().filter(|opened| opened.is_deaf(limit)).inspect(|opened| opened.end()).count()
+    }
+
     /// What was shown on its connections that were made under a trust.
     pub fn proven(&self, group: u64) -> Vec<Shown> {
         let standing = self.standing();
@@ -224,7 +256,7 @@ impl L4Connect for LaneDialer {
     async fn connect(&self, address: &EngineAddr) -> Result<Stream> {
         let connected = tokio::time::timeout(self.limit, connect(address, self.upgrade)).await;
         let (mut stream, socket) = connected.or_err(ErrorType::ConnectTimedout, "connecting to a peer")??;
-        let made = Arc::new(Opened { socket, group: self.group, certificate: OnceLock::new() });
+        let made = Arc::new(Opened { socket, group: self.group, upgrade: self.upgrade, certificate: OnceLock::new() });
         let mut opened = self.lane.opened.lock().unwrap_or_else(PoisonError::into_inner);
         opened.retain(|opened| opened.strong_count() > 0);
         opened.push(Arc::downgrade(&made));
@@ -319,6 +351,44 @@ mod tests {
         lanes[0].seen(None);
         roster.sort();
         assert_eq!((found(&one), found(&other)), (vec![None; 2], vec![None; 2]));
+    }
+
+    /// The connection on which nobody answers ends, and the other one of the lane does not.
+    #[tokio::test]
+    async fn a_connection_on_which_nothing_comes_back_is_ended() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let lane = Lane::new("azure".parse().unwrap(), listener.local_addr().unwrap(), 0);
+        let dialer = |upgrade| LaneDialer { lane: Arc::clone(&lane), upgrade, limit: Duration::from_secs(5), group: 1 };
+        let address = EngineAddr::from(lane.address);
+        let mut ends = Vec::new();
+        for upgrade in [false, false, true] {
+            let near = dialer(upgrade).connect(&address).await.unwrap();
+            ends.push((near, listener.accept().await.unwrap().0));
+        }
+        let limit = Duration::from_millis(300);
+        assert_eq!(lane.cut_silent_for(limit), 0, "not at once");
+        let asking = async {
+            let mut looks = tokio::time::interval(Duration::from_millis(20));
+            while lane.cut_silent_for(limit) == 0 {
+                looks.tick().await;
+                for (n, (near, far)) in ends.iter_mut().enumerate() {
+                    near.write_all(b"ping").await.unwrap();
+                    near.flush().await.unwrap();
+                    far.read_exact(&mut [0; 4]).await.unwrap();
+                    if n == 1 {
+                        far.write_all(b"pong").await.unwrap();
+                        near.read_exact(&mut [0; 4]).await.unwrap();
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), asking).await.expect("it is found");
+        assert_eq!(ends[0].1.read(&mut [0; 1]).await.unwrap(), 0, "nobody answered");
+        for (near, far) in &mut ends[1..] {
+            far.write_all(b"more").await.unwrap();
+            near.read_exact(&mut [0; 4]).await.unwrap();
+        }
     }
 
     #[test]

@@ -135,6 +135,7 @@ where
                     _ = ticks.tick() => {
                         self.forget();
                         self.lapse.tick(self.peers.trust.load().as_ref(), &self.lanes);
+                        self.cut_deaf();
                         self.ask(&outcomes);
                         self.publish();
                     }
@@ -170,6 +171,16 @@ where
         let clusters: BTreeSet<_> = found.keys().collect();
         self.edges.retain(|_, edge| clusters.contains(&edge.cluster));
         self.odd.retain(|(cluster, _), _| clusters.contains(cluster));
+    }
+
+    /// Ends connections that lead nowhere, whatever other ones of their lanes do.
+    fn cut_deaf(&self) {
+        for lane in &self.lanes {
+            let ended = lane.cut_deaf();
+            if ended > 0 {
+                tracing::info!(?lane, connections = ended, "ended: nothing comes back on them");
+            }
+        }
     }
 
     /// Sends this second's pings.
