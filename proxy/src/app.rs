@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use causeway_config::{ClusterId, Drain};
 use causeway_core::Edge;
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -152,9 +153,13 @@ impl App {
             access_log: Some(Arc::clone(&log)),
         });
         let (failed, broken) = watch::channel(None);
-        let control = ControlThread::start(control, failed.clone())?;
+        let beside: Vec<BoxFuture<'static, ()>> = vec![
+            Box::pin(Checker::new(Arc::clone(&shared)).run(published.changes())),
+            Box::pin(Reacher::new(Arc::clone(&shared), reached).run(published.changes())),
+        ];
+        let control = ControlThread::start(control, beside, failed.clone())?;
         let engine = service::engine(Arc::clone(&shared));
-        let prober = Prodding::start(home, &shared, &engine, reached);
+        let prober = Prodding::start(home, &shared, &engine);
         let doors = Doors::new();
         let behind = Behind {
             engine,
@@ -312,15 +317,12 @@ impl Addresses {
     }
 }
 
-/// The tasks that ask other edges, and endpoints. Dropping it ends them.
+/// The tasks that ask other edges over the connections that carry data. Dropping it ends them.
 struct Prodding(Vec<JoinHandle<()>>);
 
 impl Prodding {
-    /// Starts them; `reached` is dropped once the pods that are known at the start were asked.
-    fn start(home: ClusterId, shared: &Arc<Shared>, engine: &Arc<service::Engine>, reached: Guard) -> Self {
+    fn start(home: ClusterId, shared: &Arc<Shared>, engine: &Arc<service::Engine>) -> Self {
         Self(vec![
-            tokio::spawn(Checker::new(Arc::clone(shared)).run()),
-            tokio::spawn(Reacher::new(Arc::clone(shared), reached).run()),
             tokio::spawn(Asker::new(home.clone(), Arc::clone(shared)).run()),
             tokio::spawn(Prober::new(home, Arc::clone(shared), Arc::clone(engine)).run()),
         ])
@@ -340,13 +342,21 @@ struct ControlThread {
 }
 
 impl ControlThread {
-    /// Starts it. `failed` hears if it ends by itself, as only a panic can make it.
-    fn start(control: Control, failed: watch::Sender<Option<String>>) -> anyhow::Result<Self> {
+    /// Starts it, and `beside` it what asks endpoints whether they live. `failed` hears if it ends by itself, as only a panic can
+    /// make it.
+    fn start(
+        control: Control,
+        beside: Vec<BoxFuture<'static, ()>>,
+        failed: watch::Sender<Option<String>>,
+    ) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new().name("control".into()).spawn(move || {
             let mut ended = Ended(Some(failed));
             runtime.block_on(async {
+                for task in beside {
+                    tokio::spawn(task);
+                }
                 tokio::select! {
                     () = control.run() => {}
                     // An error is the sender's end, which means the same.

@@ -7,20 +7,20 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_core::Nanos;
 use causeway_core::check::{Check, Checkee, Checks, Schedule, checks};
 use http::Method;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::MissedTickBehavior;
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::authorities::AuthoritiesCell;
 use crate::service::{Proof, check_peer as peer};
 use crate::shared::Shared;
 
-/// How often it is looked whether somebody is due.
+/// How often it is looked at most whether somebody is due, where somebody always is.
 const PERIOD: Duration = Duration::from_millis(100);
 
 /// How many are asked at a time: a pool of thousands must not cost the edge its sockets.
@@ -46,25 +46,23 @@ impl Checker {
         Self { shared, connector, schedule, checks, generation: 0, busy }
     }
 
-    /// Runs until the returned task is aborted.
-    pub(crate) async fn run(mut self) {
+    /// Runs until it is dropped; `replaced` tells of snapshots.
+    pub(crate) async fn run(mut self, mut replaced: watch::Receiver<()>) {
         let (ended, mut outcomes) = mpsc::channel(AT_ONCE);
         let room = Arc::new(Semaphore::new(AT_ONCE));
-        let mut ticks = tokio::time::interval(PERIOD);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next = self.ask(&room, &ended);
         loop {
             tokio::select! {
                 Some((who, passed)) = outcomes.recv() => self.learn(&who, passed),
-                _ = ticks.tick() => self.ask(&room, &ended),
+                Ok(()) = replaced.changed() => next = self.ask(&room, &ended),
+                () = self.shared.clock.until(next) => next = self.ask(&room, &ended),
             }
         }
     }
 
-    fn ask(&mut self, room: &Arc<Semaphore>, ended: &mpsc::Sender<(Checkee, Option<bool>)>) {
+    /// Asks whoever is due; when to look again.
+    fn ask(&mut self, room: &Arc<Semaphore>, ended: &mpsc::Sender<(Checkee, Option<bool>)>) -> Option<Nanos> {
         self.follow();
-        if self.checks.is_empty() {
-            return;
-        }
         let due = self.schedule.due(&self.checks, self.shared.clock.now(), &mut fastrand::Rng::new());
         for who in due {
             let Some(check) = self.checks.get(&who).cloned() else { continue };
@@ -95,6 +93,8 @@ impl Checker {
                 let _ = ended.send((who, Some(passed))).await;
             });
         }
+        let soonest = self.shared.clock.now().after(PERIOD);
+        self.schedule.next().map(|next| next.max(soonest))
     }
 
     /// Takes the checks of the snapshot in use. Who is no longer asked is no longer judged by what it said.

@@ -11,14 +11,10 @@ use causeway_core::cluster::Freshness;
 use causeway_core::reach::Reaching;
 use causeway_core::{Nanos, Snapshot, health};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
+use tokio::sync::{mpsc, watch};
 
 use crate::readiness::Guard;
 use crate::shared::Shared;
-
-/// How often it is looked whether somebody is due.
-const PERIOD: Duration = Duration::from_millis(50);
 
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -55,30 +51,30 @@ impl Reacher {
         }
     }
 
-    /// Runs until the returned task is aborted.
-    pub(crate) async fn run(mut self) {
+    /// Runs until it is dropped; `replaced` tells of snapshots.
+    pub(crate) async fn run(mut self, mut replaced: watch::Receiver<()>) {
         let (ended, mut outcomes) = mpsc::channel(causeway_core::reach::AT_ONCE);
-        let mut ticks = tokio::time::interval(PERIOD);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let next = self.ask(&ended);
             tokio::select! {
                 Some((who, reached)) = outcomes.recv() => {
                     self.reaching.note(&who, reached, self.shared.clock.now(), &mut fastrand::Rng::new());
                 }
-                _ = ticks.tick() => {}
+                Ok(()) = replaced.changed() => {}
+                () = self.shared.clock.until(next) => {}
             }
-            self.ask(&ended);
         }
     }
 
-    fn ask(&mut self, ended: &mpsc::Sender<(Checkee, bool)>) {
+    /// Asks whoever is due; when somebody will be.
+    fn ask(&mut self, ended: &mpsc::Sender<(Checkee, bool)>) -> Option<Nanos> {
         let now = self.shared.clock.now();
         let snapshot = self.shared.snapshot.load();
         if self.generation != Some(snapshot.generation) {
             self.generation = Some(snapshot.generation);
             self.reaching.follow(&snapshot, now);
         }
-        self.begin(&snapshot, now);
+        let start = self.begin(&snapshot, now);
         for (who, address) in self.reaching.due(now) {
             let ended = ended.clone();
             tokio::spawn(async move {
@@ -94,20 +90,24 @@ impl Reacher {
                 let _ = ended.send((who, reached)).await;
             });
         }
+        self.reaching.next().into_iter().chain(start).min()
     }
 
-    /// Reports the start done when it is.
-    fn begin(&mut self, snapshot: &Snapshot, now: Nanos) {
-        let Some(start) = &mut self.start else { return };
-        if self.reaching.fresh() {
+    /// Reports the start done when it is; else when to look again.
+    fn begin(&mut self, snapshot: &Snapshot, now: Nanos) -> Option<Nanos> {
+        let start = self.start.as_mut()?;
+        let fresh = self.reaching.fresh();
+        if fresh {
             start.taken_in = now.after(2 * health::PERIOD);
         }
         if snapshot.clusters.get(snapshot.home).is_none_or(|home| home.freshness == Freshness::Syncing) {
-            return;
+            return None;
         }
         let late = *start.late.get_or_insert(now.after(AT_START));
         if late <= now || start.taken_in <= now {
             self.start = None;
+            return None;
         }
+        Some(if fresh { late } else { late.min(start.taken_in) })
     }
 }

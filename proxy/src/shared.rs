@@ -62,4 +62,12 @@ impl Clock {
     pub fn now(self) -> Nanos {
         Nanos(0).after(BEFORE + self.0.elapsed())
     }
+
+    /// Waits until `moment`; for ever where there is none.
+    pub(crate) async fn until(self, moment: Option<Nanos>) {
+        match moment {
+            Some(moment) => tokio::time::sleep(moment.since(self.now())).await,
+            None => std::future::pending().await,
+        }
+    }
 }

@@ -133,6 +133,11 @@ impl Schedule {
         }
         due
     }
+
+    /// When somebody is to be asked next.
+    pub fn next(&self) -> Option<Nanos> {
+        self.0.values().min().copied()
+    }
 }
 
 fn jittered(interval: Duration, rng: &mut fastrand::Rng) -> Duration {
@@ -206,7 +211,10 @@ mod tests {
         let mut asked: BTreeMap<Checkee, usize> = BTreeMap::new();
         let mut most = 0;
         for step in 0..600 {
-            let due = schedule.due(&all, world.now.after(Duration::from_millis(100 * step)), &mut rng);
+            let now = world.now.after(Duration::from_millis(100 * step));
+            let said = schedule.next().is_none_or(|next| next <= now);
+            let due = schedule.due(&all, now, &mut rng);
+            assert!(said || due.is_empty(), "who sleeps until somebody is due misses nobody");
             most = most.max(due.len());
             for who in due {
                 *asked.entry(who).or_default() += 1;

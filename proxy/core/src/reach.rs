@@ -109,6 +109,12 @@ impl Reaching {
         due
     }
 
+    /// When somebody is to be asked next, unless something is noted or followed before.
+    pub fn next(&self) -> Option<Nanos> {
+        let free = self.queues.values().filter(|queue| queue.asked.len() < AT_ONCE);
+        free.filter_map(|queue| queue.due.first().map(|(at, _)| *at)).min()
+    }
+
     /// Notes whether a connection could be made.
     pub fn note(&mut self, who: &Checkee, reached: bool, now: Nanos, rng: &mut fastrand::Rng) {
         let Some(queue) = self.queues.get_mut(&who.cluster).filter(|queue| queue.asked.contains(who)) else { return };

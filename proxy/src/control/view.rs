@@ -11,6 +11,7 @@ use causeway_core::route::normal_host;
 use causeway_core::{Diagnostic, RequestHead, Snapshot, learned, view};
 use causeway_discovery::Update;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::links::linked;
 use super::{log_changes, snapshot_cell};
@@ -26,6 +27,8 @@ use crate::shared::Clock;
 pub struct Published {
     /// What requests are decided by.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Tells that there is another snapshot.
+    replaced: Arc<watch::Sender<()>>,
     diagnostics: Arc<ArcSwap<Vec<Diagnostic>>>,
     clusters: Arc<ArcSwap<Vec<ClusterState>>>,
     metrics: Arc<Metrics>,
@@ -43,7 +46,8 @@ impl Published {
         locator: Arc<LocatorCell>,
     ) -> Self {
         let (diagnostics, clusters) = (Arc::default(), Arc::default());
-        Self { snapshot: snapshot_cell(config), diagnostics, clusters, metrics, peers, clock, locator }
+        let replaced = Arc::new(watch::Sender::new(()));
+        Self { snapshot: snapshot_cell(config), replaced, diagnostics, clusters, metrics, peers, clock, locator }
     }
 
     /// Replaces what changed. Only the control plane calls it.
@@ -54,11 +58,17 @@ impl Published {
         if let Some(snapshot) = snapshot {
             self.announce(&snapshot, diagnostics.len());
             self.snapshot.store(Arc::new(snapshot));
+            self.replaced.send_replace(());
         }
         let snapshot = self.snapshot.load();
         self.metrics.snapshot(snapshot.generation, snapshot.routes.hosts.len(), diagnostics.len());
         self.diagnostics.store(Arc::new(diagnostics));
         self.clusters.store(Arc::new(clusters));
+    }
+
+    /// Changes with the snapshot.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.replaced.subscribe()
     }
 
     /// What another process needs to go on where this one stands: what clusters told, and what serving has taught.

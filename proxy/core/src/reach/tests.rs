@@ -98,7 +98,11 @@ fn who_fails_is_asked_ever_more_seldom_and_forgotten_when_it_is_gone() {
     for second in 0..600_u64 {
         let now = world.now.after(Duration::from_secs(second));
         reaching.follow(&world.snapshot, now);
-        for (who, _) in reaching.due(now) {
+        let said = reaching.next().is_some_and(|next| next <= now);
+        let due = reaching.due(now);
+        assert_eq!(said, !due.is_empty(), "who sleeps until then misses nobody, and wakes for somebody");
+        assert!(due.is_empty() || reaching.next().is_none(), "nobody else waits");
+        for (who, _) in due {
             times.push(second);
             reaching.note(&who, false, now, &mut rng);
         }
