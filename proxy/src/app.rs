@@ -27,6 +27,7 @@ use crate::control::{ConfigFile, Control, Parts, Reloader};
 use crate::drain::{Phase, Tally};
 use crate::geo_db::LocatorCell;
 use crate::handover::{Cargo, Predecessor};
+use crate::late;
 use crate::metrics::Metrics;
 use crate::peer::Peers;
 use crate::peering::{Asker, Prober};
@@ -317,12 +318,13 @@ impl Addresses {
     }
 }
 
-/// The tasks that ask other edges over the connections that carry data. Dropping it ends them.
+/// The tasks that ask other edges, over the connections that carry data, and the pulse of the threads that do. Dropping it ends them.
 struct Prodding(Vec<JoinHandle<()>>);
 
 impl Prodding {
     fn start(home: ClusterId, shared: &Arc<Shared>, engine: &Arc<service::Engine>) -> Self {
         Self(vec![
+            tokio::spawn(late::beat(Arc::clone(shared))),
             tokio::spawn(Asker::new(home.clone(), Arc::clone(shared)).run()),
             tokio::spawn(Prober::new(home, Arc::clone(shared), Arc::clone(engine)).run()),
         ])

@@ -23,6 +23,7 @@ pub mod fuzz;
 pub mod geo_db;
 pub mod handover;
 pub mod health;
+mod late;
 pub mod limit;
 pub mod listen;
 pub mod metrics;

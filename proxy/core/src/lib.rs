@@ -27,6 +27,7 @@ pub mod peer;
 pub mod plan;
 pub mod policy;
 pub mod pool;
+pub mod pulse;
 pub mod reach;
 pub mod retry;
 pub mod route;

@@ -14,6 +14,7 @@ use crate::distance::DistanceCell;
 use crate::peer::ClusterPeers;
 use crate::policy::Policies;
 use crate::pool::Pool;
+use crate::pulse::Pulse;
 use crate::route::RouteTable;
 use crate::share::Rows;
 
@@ -48,6 +49,8 @@ pub struct Snapshot {
     pub peers: Box<[Option<ClusterPeers>]>,
     /// How far the clusters are, by index: measured while serving.
     pub distances: Box<[Arc<DistanceCell>]>,
+    /// Whether this edge itself is late.
+    pub pulse: Arc<Pulse>,
 }
 
 /// A cluster as this edge sees it.
@@ -107,6 +110,7 @@ impl Snapshot {
             endpoints: Box::default(),
             peers: Box::default(),
             distances: Box::default(),
+            pulse: Arc::default(),
         }
     }
 

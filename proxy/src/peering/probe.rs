@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use pingora::apps::ServerApp;
 use tokio::sync::watch;
 
+use crate::late::within;
 use crate::listen::{ClientIo, Connection, Errand, IoLimits, Role};
 use crate::metrics::Metrics;
 use crate::peer::lane::Lane;
@@ -47,8 +48,7 @@ pub(super) async fn ask<A: ServerApp + Send + Sync + 'static>(
             _ = engine.process_new(io, &draining) => Err("the connection ended".to_owned()),
         }
     };
-    let answer = tokio::time::timeout(patience, asked).await;
-    answer.unwrap_or_else(|_| Err(format!("no answer within {} ms", patience.as_millis())))
+    within(patience, asked).await.unwrap_or_else(|| Err(format!("no answer within {} ms", patience.as_millis())))
 }
 
 async fn converse(near: tokio::io::DuplexStream, name: &str, known: Option<u64>) -> Result<Probe, String> {

@@ -25,6 +25,7 @@ use pingora::protocols::{Digest, GetProxyDigest};
 use tokio::task::AbortHandle;
 
 use crate::connect::connect;
+use crate::late::rest;
 
 /// Connects, and leaves a second handle with the connection.
 #[derive(Debug)]
@@ -86,7 +87,7 @@ impl Handle {
             let mut left = wait.most;
             loop {
                 let stretch = wait.in_silence.min(left);
-                tokio::time::sleep(stretch).await;
+                rest(stretch).await;
                 left -= stretch;
                 if left.is_zero() || !ear.heard() {
                     return;

@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::dial::{Deadline, Handle};
+use crate::late::within;
 use crate::peer::Peers;
 use crate::peer::lane::Lane;
 
@@ -139,7 +140,7 @@ async fn answers(knock: Knock) -> bool {
         read?;
         std::io::Result::Ok(header[TYPE] == SETTINGS)
     };
-    matches!(tokio::time::timeout(knock.patience, answered).await, Ok(Ok(true)))
+    matches!(within(knock.patience, answered).await, Some(Ok(true)))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What is known of one cluster as a server of one pool.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use super::memory::ClusterMemory;
 use super::patience::Patience;
 use super::{DARK, DECAY, HOLD_DOWN, NEVER, RECOVERY};
 use crate::learned::Shift;
+use crate::pulse::Pulse;
 use crate::time::Nanos;
 
 /// How long who owes answers may say nothing: at least this; and so many times what the way takes, and so many times what is taken
@@ -51,6 +53,8 @@ pub struct ClusterCell {
     probed_at: AtomicU64,
     probe_failed: AtomicBool,
     in_flight: AtomicU32,
+    /// Of the edge that judges it.
+    pulse: Arc<Pulse>,
     /// Whether something was begun or learned since the last tick.
     touched: AtomicBool,
 }
@@ -68,9 +72,15 @@ pub enum Closed {
 }
 
 impl ClusterCell {
-    /// A cell for a cluster that nothing is known of; `seed` stands in for its latency.
+    /// A cell for a cluster that nothing is known of, of an edge that is never late; `seed` stands in for its latency.
     pub fn new(seed: Duration) -> Self {
+        Self::judged_by(&Arc::default(), seed)
+    }
+
+    /// As [`new`](Self::new), of an edge with this pulse.
+    pub(crate) fn judged_by(pulse: &Arc<Pulse>, seed: Duration) -> Self {
         Self {
+            pulse: Arc::clone(pulse),
             latency: Average::new(seed),
             patience: Patience::new(),
             weight: AtomicU64::new(0),
@@ -147,6 +157,11 @@ impl ClusterCell {
         // the way's.
         let way = self.patience.least().as_secs_f64().min(self.latency.seed());
         SILENCE.max(Duration::from_secs_f64(WAYS * way + USUALS * (average - way).max(0.0)))
+    }
+
+    /// How long nothing was heard since `then`, as far as this edge itself could hear.
+    pub(crate) fn quiet(&self, then: Nanos, now: Nanos) -> Duration {
+        now.since(then.max(self.pulse.awake_since(now)))
     }
 
     /// Brings [`patience`](Self::patience) up to date; how many answers came since the last time.

@@ -140,7 +140,7 @@ impl EndpointCell {
         if awaited < SILENCE_OF {
             return false;
         }
-        let quiet = now.since(self.quiet_since());
+        let quiet = cluster.quiet(self.quiet_since(), now);
         quiet > SILENCE && quiet > self.silence(cluster, now)
     }
 

@@ -102,6 +102,7 @@ pub fn compile(
         endpoints,
         peers: fleet.all_peers(),
         distances: fleet.all_distances(),
+        pulse: Arc::clone(&previous.pulse),
     };
     if previous.generation == 0 || !snapshot.same_as(previous) {
         snapshot.generation += 1;

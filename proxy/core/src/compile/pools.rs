@@ -294,7 +294,7 @@ impl Builder<'_, '_> {
 
     fn member(&self, cluster: usize, spec: &PoolSpec, old: Option<&Member>, refused: &mut Vec<Diagnostic>) -> Member {
         let seed = self.fleet.latency_seed(cluster);
-        let cell = old.map_or_else(|| Arc::new(ClusterCell::new(seed)), |old| Arc::clone(&old.cell));
+        let cell = old.map_or_else(|| Arc::new(ClusterCell::judged_by(&self.previous.pulse, seed)), |old| Arc::clone(&old.cell));
         let port = match &spec.clusters[cluster] {
             Ok(port) => port,
             Err(absence) => {

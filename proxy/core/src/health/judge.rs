@@ -81,7 +81,7 @@ fn failing(member: &Member, now: Nanos) -> bool {
 fn silent(member: &Member, now: Nanos) -> bool {
     let waiting = || open(member, now).filter(|e| e.cell.awaited() > 0);
     let Some(since) = waiting().map(|e| e.cell.quiet_since()).min() else { return false };
-    let quiet = now.since(since.max(member.cell.answered_at()));
+    let quiet = member.cell.quiet(since.max(member.cell.answered_at()), now);
     let owed: u32 = waiting().map(|e| e.cell.awaited()).sum();
     let all = open(member, now).all(|e| e.cell.owes(&member.cell, now));
     all || (owed >= SILENCE_OF && waiting().all(|e| quiet > e.cell.silence(&member.cell, now)))

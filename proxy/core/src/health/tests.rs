@@ -360,3 +360,40 @@ fn of_a_large_cluster_not_every_endpoint_must_be_silent_itself() {
     assert_eq!(world.pass(0.2).shares(None)[AWS], 1.0);
     assert_eq!(world.pass(0.2).shares(None)[AWS], 0.0);
 }
+
+#[test]
+fn what_an_edge_that_was_late_itself_did_not_hear_is_nobodys_silence() {
+    let late = |beats: &[u64]| {
+        let mut world = world().shop([2, 2, 0]);
+        let member = &world.snapshot.pools[0].members[AWS];
+        let begin = |n: usize| {
+            let cell = std::sync::Arc::clone(&member.endpoints[n % 2].cell);
+            Attempt::begin(cell, std::sync::Arc::clone(&member.cell), Due::Answer, world.now)
+        };
+        let owed: Vec<Attempt> = (0..8).map(begin).collect();
+        let from = world.now;
+        for ms in beats {
+            world.snapshot.pulse.beat(from.after(Duration::from_millis(*ms)));
+        }
+        let drawn = |world: &World| {
+            let plans = (0..20).map(|seed| world.plan("www.example.com", "/", None, seed).next(world.now).unwrap().cluster);
+            plans.filter(|cluster| *cluster == AWS).count()
+        };
+        world.now = from.after(Duration::from_millis(400));
+        let before = drawn(&world);
+        world.pass(0.0);
+        let after = world.shares(None)[AWS];
+        // It runs again, and still nothing comes.
+        for ms in (400..=900).step_by(50) {
+            world.snapshot.pulse.beat(from.after(Duration::from_millis(ms)));
+        }
+        let then = world.pass(0.5).shares(None)[AWS];
+        drop(owed);
+        (before, after, then)
+    };
+    let on_time: Vec<u64> = (0..=400).step_by(50).collect();
+    assert_eq!(late(&on_time), (0, 0.0, 0.0));
+    assert_eq!(late(&[]), (0, 0.0, 0.0), "nobody beats");
+    assert_eq!(late(&[0]), (20, 1.0, 0.0), "asleep until now: neither in choosing nor for shares");
+    assert_eq!(late(&[0, 50, 390]), (20, 1.0, 0.0), "it has woken just now");
+}
