@@ -35,8 +35,8 @@ pub const LANES: u8 = 4;
 /// How often the engine asks on each connection whether the other edge is there (PING, RFC 9113 section 6.7), whatever else is on it.
 pub const ASKED_EVERY: Duration = Duration::from_secs(1);
 
-/// So long without anything, and the connection leads nowhere: until it was asked, and as long as a ping is waited for.
-const DEAF: Duration = Duration::from_secs(2);
+/// So long without anything, and the connection leads nowhere: as long as it takes until a link is down.
+const DEAF: Duration = Duration::from_secs(3);
 
 /// A connection that is kept to one address.
 pub struct Lane {
@@ -102,13 +102,14 @@ impl Opened {
 
     /// Whether nothing has come on it for so long, though something was sent since. The kernel tells, so that it makes no difference
     /// whether this process was late itself. Where much is being sent slowly the question waits its turn, and what is acknowledged
-    /// moves. One that cannot be asked has ended.
+    /// moves. A handshake has a limit of its own. One that cannot be asked has ended.
     fn is_deaf(&self, limit: Duration) -> bool {
         let Ok(info) = get_tcp_info(self.socket.as_raw_fd()) else { return false };
         let (sent, received) = (info.tcpi_last_data_sent, info.tcpi_last_data_recv);
         let long = |ms: u32| Duration::from_millis(ms.into()) >= limit;
         let moves = info.tcpi_unacked > 0 && !long(info.tcpi_last_ack_recv);
-        !self.upgrade && sent < received && long(received) && !moves
+        let made = self.certificate.get().is_some();
+        made && !self.upgrade && sent < received && long(received) && !moves
     }
 }
 
@@ -365,6 +366,9 @@ mod tests {
         for upgrade in [false, false, true] {
             let near = dialer(upgrade).connect(&address).await.unwrap();
             ends.push((near, listener.accept().await.unwrap().0));
+        }
+        for opened in lane.standing() {
+            opened.shown(Shown { serial: Vec::new(), digest: Vec::new() });
         }
         let limit = Duration::from_millis(300);
         assert_eq!(lane.cut_silent_for(limit), 0, "not at once");
