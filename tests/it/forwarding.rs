@@ -44,6 +44,7 @@ async fn over_http2_too_nothing_of_ours_comes_from_a_client() {
         "x-ssl-client-cert",
         "client-cert",
         "x-request-id",
+        "proxy",
     ];
     let mut send = client::h2(edge.https, WWW).await;
     let mut request = http::Request::get(format!("https://{WWW}/"));
@@ -54,6 +55,18 @@ async fn over_http2_too_nothing_of_ours_comes_from_a_client() {
     assert_eq!(soon("a response", response).await.unwrap().status(), 200);
     let head = &origin.requests()[0].head;
     assert!(!head.contains("spoofed"), "{head}");
+}
+
+/// Browsers send them apart over HTTP/2; a backend that speaks HTTP/1.1 expects one field (RFC 9113 section 8.2.3).
+#[tokio::test]
+async fn cookies_that_come_apart_reach_a_backend_as_one_field() {
+    let origin = Origin::named("hello").await;
+    let edge = Edge::start(&World::new().serve(WWW, &[origin.address]), &[&[WWW]]);
+    let mut send = client::h2(edge.https, WWW).await;
+    let request = http::Request::get(format!("https://{WWW}/")).header("cookie", "a=1").header("cookie", "b=2; c=3");
+    let (response, _) = send.send_request(request.body(()).unwrap(), true).unwrap();
+    assert_eq!(soon("a response", response).await.unwrap().status(), 200);
+    assert_eq!(origin.requests()[0].fields("cookie").collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
 }
 
 #[tokio::test]

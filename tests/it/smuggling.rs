@@ -103,6 +103,10 @@ async fn lines_and_octets_out_of_order_are_refused() {
         format!("GET / HTTP/1.1 \r\nHost: {WWW}\r\n\r\n"),
         format!("GET / HTTP/3.0\r\nHost: {WWW}\r\n\r\n"),
         format!("GET / HTTP/1.0\r\nHost: {WWW}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        format!("GET ?x HTTP/1.1\r\nHost: {WWW}\r\n\r\n"),
+        format!("GET * HTTP/1.1\r\nHost: {WWW}\r\n\r\n"),
+        format!("GET {WWW} HTTP/1.1\r\nHost: {WWW}\r\n\r\n"),
+        format!("GET ftp://{WWW}/ HTTP/1.1\r\nHost: {WWW}\r\n\r\n"),
         "GET /\r\n\r\n".into(),
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(),
         "\u{16}\u{3}\u{1}\0\u{5}hello".into(),
@@ -210,6 +214,19 @@ async fn an_upgrade_that_the_backend_does_not_take_is_no_tunnel() {
     let answer = exchange(&edge, request).await;
     assert_eq!(answer.matches("HTTP/1.1 200").count(), 1, "{answer}");
     assert!(origin.requests().iter().all(|r| r.line() == "GET /chat"), "{:?}", origin.requests());
+    // With a body, or another method, it is none (RFC 6455 section 4.1).
+    let with_body = [
+        format!("GET /body HTTP/1.1\r\nHost: {WWW}\r\n{upgrade}\r\nContent-Length: {}\r\n\r\n{SMUGGLED}", SMUGGLED.len()),
+        format!("GET /body HTTP/1.1\r\nHost: {WWW}\r\n{upgrade}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+        format!("POST /body HTTP/1.1\r\nHost: {WWW}\r\n{upgrade}\r\n\r\n"),
+    ];
+    for request in &with_body {
+        assert_eq!(Client::h1(edge.https, WWW).await.request(request).await.status(), 200, "{request}");
+    }
+    for request in &origin.requests()[1..] {
+        assert!(request.line().ends_with(" /body"), "{request:?}");
+        assert_eq!((request.field("upgrade"), request.field("connection")), (None, None), "{request:?}");
+    }
 }
 
 #[tokio::test]

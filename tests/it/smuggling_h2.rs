@@ -67,6 +67,11 @@ async fn what_http2_forbids_reaches_nobody() {
         ("two authorities", with(&[(":authority", "other.example")])),
         ("an unknown pseudo-header", with(&[(":x", "y")])),
         ("host against authority", with(&[("host", "other.example")])),
+        ("a length as CGI reads it", with(&[("content_length", "5")])),
+        ("a coding as CGI reads it", with(&[("transfer_encoding", "chunked")])),
+        ("a blank before a value", with(&[("x", " y")])),
+        ("a tab behind a value", with(&[("x", "y\t")])),
+        ("another scheme", raw_h2::fields(&[PLAIN[0], (":scheme", "ftp"), PLAIN[2], PLAIN[3]])),
         ("no path", raw_h2::fields(&PLAIN[..3])),
         ("no scheme", raw_h2::fields(&[PLAIN[0], PLAIN[2], PLAIN[3]])),
         ("no method", raw_h2::fields(&PLAIN[1..])),
@@ -76,7 +81,17 @@ async fn what_http2_forbids_reaches_nobody() {
         let outcome = outcome(&edge, &block, Some(SMUGGLED)).await;
         assert!(matches!(outcome, None | Some(400)), "{what}: {outcome:?}");
     }
-    let paths = ["/ HTTP/1.1\r\nHost: x\r\n\r\nGET /smuggled", "/a b", "/a\0", "/a\\b", "", "no-slash", "http://other.example/"];
+    let paths = [
+        "*",
+        "?x",
+        "/ HTTP/1.1\r\nHost: x\r\n\r\nGET /smuggled",
+        "/a b",
+        "/a\0",
+        "/a\\b",
+        "",
+        "no-slash",
+        "http://other.example/",
+    ];
     for path in paths {
         let head = raw_h2::fields(&[PLAIN[0], PLAIN[1], PLAIN[2], (":path", path)]);
         let outcome = outcome(&edge, &head, Some(SMUGGLED)).await;

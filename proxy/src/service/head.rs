@@ -2,7 +2,8 @@
 
 use causeway_config::Limits;
 use causeway_core::route::normal_host;
-use http::{HeaderValue, StatusCode, header};
+use http::uri::Scheme;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::http::RequestHeader;
 
 use crate::metrics::RefusalReason::{BadRequest, TooLarge};
@@ -12,6 +13,10 @@ const NO_HOST: Reply = Reply::new(StatusCode::BAD_REQUEST, BadRequest, "the requ
 const BAD_HOST: Reply = Reply::new(StatusCode::BAD_REQUEST, BadRequest, "the request's Host is not a host name");
 const TWO_HOSTS: Reply = Reply::new(StatusCode::BAD_REQUEST, BadRequest, "the request names more than one host");
 const BAD_TARGET: Reply = Reply::new(StatusCode::BAD_REQUEST, BadRequest, "the request's path is not UTF-8 text");
+const BAD_FORM: Reply =
+    Reply::new(StatusCode::BAD_REQUEST, BadRequest, "the request's target is neither a path nor a URL of this server");
+const BAD_FIELD: Reply =
+    Reply::new(StatusCode::BAD_REQUEST, BadRequest, "a header field of the request would be read differently over HTTP/1.1");
 const LONG_TARGET: Reply = Reply::new(StatusCode::URI_TOO_LONG, TooLarge, "the request's path and query are too long");
 const LONG_HEADERS: Reply =
     Reply::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, TooLarge, "the request's header fields are too large");
@@ -34,7 +39,13 @@ pub(crate) fn check(request: &RequestHeader, limits: &Limits) -> Result<Asked, R
         return Err(LONG_TARGET);
     }
     if request.version == http::Version::HTTP_2 {
-        let size: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        let mut size = 0;
+        for (name, value) in &request.headers {
+            if !is_plain(name, value.as_bytes()) {
+                return Err(BAD_FIELD);
+            }
+            size += name.as_str().len() + value.len() + 32;
+        }
         if size > limits.request_header as usize || request.headers.len() > limits.request_fields as usize {
             return Err(LONG_HEADERS);
         }
@@ -42,9 +53,33 @@ pub(crate) fn check(request: &RequestHeader, limits: &Limits) -> Result<Asked, R
     if !request.raw_path_is_utf8() {
         return Err(BAD_TARGET);
     }
+    if !has_form(request) {
+        return Err(BAD_FORM);
+    }
     let authority = authority(request)?;
     let host = authority.to_str().ok().and_then(normal_host).ok_or(BAD_HOST)?.into_owned();
     Ok(Asked { authority, host })
+}
+
+/// Whether a field of HTTP/2 is the same in HTTP/1.1, where the strict reader sees to it: without blanks around its value (RFC 9113
+/// section 8.2.1), and none of those that CGI and its heirs take for a message's length or coding.
+fn is_plain(name: &HeaderName, value: &[u8]) -> bool {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    !blank(value.first()) && !blank(value.last()) && !matches!(name.as_str(), "content_length" | "transfer_encoding")
+}
+
+/// Whether the target is a path, an absolute URL of HTTP, or `*` for OPTIONS (RFC 9112 section 3.2): other forms mean nothing to a
+/// server that is no proxy of its clients.
+fn has_form(request: &RequestHeader) -> bool {
+    let target = request.raw_path();
+    let begins = |prefix: &[u8]| target.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    // HTTP/2 has scheme and path apart.
+    let h2 = request.version == http::Version::HTTP_2;
+    match target {
+        b"*" => request.method == Method::OPTIONS,
+        [b'/', ..] => request.uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS),
+        _ => !h2 && (begins(b"http://") || begins(b"https://")),
+    }
 }
 
 /// `:authority`, or the target's in absolute form, and `Host` must agree where both are there.
@@ -113,6 +148,32 @@ mod tests {
         assert_eq!(check(&request("/", &[("host", "a.example"), ("host", "b.example")])), Err(TWO_HOSTS));
         assert_eq!(check(&h2("https://a.example/", &[("host", "b.example")])), Err(TWO_HOSTS));
         assert_eq!(check(&request("/", &[("host", "not a host")])), Err(BAD_HOST));
+    }
+
+    #[test]
+    fn a_target_has_one_of_the_forms_that_servers_are_asked_by() {
+        let host = [("host", "a.example")];
+        let asks = |method: &str, target: &str| {
+            let mut request = request(target, &host);
+            request.set_method(method.parse().unwrap());
+            check(&request).map(drop)
+        };
+        for (method, target) in [("GET", "/"), ("GET", "//x"), ("GET", "/*"), ("GET", "HTTP://a.example?x"), ("OPTIONS", "*")] {
+            assert_eq!(asks(method, target), Ok(()), "{method} {target}");
+        }
+        for (method, target) in
+            [("GET", "*"), ("GET", "?x"), ("GET", "a.example"), ("GET", "a.example:80"), ("GET", "ftp://a.example/")]
+        {
+            assert_eq!(asks(method, target), Err(BAD_FORM), "{method} {target}");
+        }
+        for (target, good) in [("/x", true), ("*", false), ("?x", false)] {
+            let path = http::uri::PathAndQuery::try_from(target).unwrap();
+            let uri = http::Uri::builder().scheme("https").authority("a.example").path_and_query(path).build().unwrap();
+            let mut request = h2("https://a.example/", &[]);
+            request.set_version(http::Version::HTTP_2);
+            request.set_uri(uri);
+            assert_eq!(check(&request).is_ok(), good, "{target}");
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! `Server` and `Via` are left alone: the backend's own `Server` passes, and `Via` is optional for a gateway (RFC 9110
 //! section 7.6.3) and would only tell the world what is used here.
 
-use http::header::{CONNECTION, HeaderName, HeaderValue, TE, UPGRADE};
-use http::{HeaderMap, StatusCode, Uri};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{ErrorType, OrErr, Result};
 
@@ -19,6 +19,9 @@ const REQUEST_ID: &str = "x-request-id";
 
 /// What a client says who would rather speak HTTP/2.
 const HTTP2_SETTINGS: &str = "http2-settings";
+
+/// What CGI calls `HTTP_PROXY`, which programs take for a setting of their own (CVE-2016-5385).
+const PROXY: &str = "proxy";
 
 /// Fields about this hop only that the engine passes on in responses (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [&str; 3] = ["keep-alive", "proxy-connection", "proxy-authenticate"];
@@ -39,8 +42,9 @@ pub(crate) fn request(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
     remove(request, |name| {
         let theirs = forwarded::is_ours(name) && !ctx.client.trusted;
         let certificate = forwarded::is_client_certificate(name) && (proven_here || !ctx.client.trusted);
-        theirs || certificate || forwarded::is_internal(name)
+        theirs || certificate || forwarded::is_internal(name) || name == PROXY
     });
+    one_cookie(request)?;
     for (name, value) in ours {
         request.insert_header(name, value)?;
     }
@@ -53,6 +57,16 @@ pub(crate) fn request(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
         normal_path(request, path)?;
     }
     Ok(())
+}
+
+/// HTTP/2 lets a client send its cookies apart; elsewhere they are one field (RFC 9113 section 8.2.3).
+fn one_cookie(request: &mut RequestHeader) -> Result<()> {
+    let cookies: Vec<&[u8]> = request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() < 2 {
+        return Ok(());
+    }
+    let one = HeaderValue::from_bytes(&cookies.join(b"; ".as_slice())).or_err(ErrorType::InvalidHTTPHeader, "cookies")?;
+    request.insert_header(COOKIE, one)
 }
 
 /// Makes another edge's request one for a pod: what it says of the client stays, what it says to this edge goes.
@@ -132,9 +146,15 @@ fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
 
 /// Ignores an `Upgrade` to anything but a WebSocket (RFC 9110 section 7.8 leaves that to the server), as if it had not come. To
 /// HTTP/2 nobody upgrades any more (RFC 9113 section 3.1), and a backend that did would be out of the routes' reach from then on.
+/// A WebSocket begins with a GET (RFC 6455 section 4.1) and has no body that could be taken for its first frames.
 pub(crate) fn ignore_upgrades(request: &mut RequestHeader) {
+    let headers = &request.headers;
+    if !headers.contains_key(UPGRADE) {
+        return;
+    }
     let other = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"websocket");
-    if request.headers.get_all(UPGRADE).iter().any(other) {
+    let body = headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|length| *length != "0");
+    if request.method != Method::GET || body || headers.get_all(UPGRADE).iter().any(other) {
         request.remove_header(&UPGRADE);
         request.remove_header(HTTP2_SETTINGS);
     }

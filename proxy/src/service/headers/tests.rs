@@ -38,6 +38,7 @@ fn a_client_cannot_speak_for_the_edge() {
         ("x_forwarded_for", "1.1.1.1"),
         ("x-forwarded-tls-client-cert", "me"),
         ("causeway-hop", "aws"),
+        ("proxy", "evil.example:3128"),
         ("x-request-id", "mine"),
         ("accept", "text/html"),
     ];
@@ -46,7 +47,7 @@ fn a_client_cannot_speak_for_the_edge() {
     assert_eq!(sent.headers["x-forwarded-for"], "192.0.2.1");
     assert_eq!(sent.headers["x-request-id"], "id-1");
     assert_eq!(sent.headers["accept"], "text/html");
-    for gone in ["x_forwarded_for", "x-forwarded-tls-client-cert", "causeway-hop"] {
+    for gone in ["x_forwarded_for", "x-forwarded-tls-client-cert", "causeway-hop", "proxy"] {
         assert!(!sent.headers.contains_key(gone), "{gone}");
     }
 }
