@@ -107,6 +107,23 @@ async fn http2_connections_without_preface_or_requests_are_ended() {
 
 /// With a request that waits for its backend, so that the connection is not idle.
 #[tokio::test]
+async fn an_http2_head_that_does_not_end_is_cut() {
+    let origin = Origin::start(|_| Answer::Silence).await;
+    let edge = Edge::start(&world(&origin, |limits| limits.request_header_timeout = SHORT), &[&[WWW]]);
+    let unfinished =
+        [plain(3, 0), [plain(3, 0), raw_h2::frame(CONTINUATION, 0, 3, &[])].concat(), plain(3, END_HEADERS)[..20].to_vec()];
+    for (before, begun) in unfinished.into_iter().enumerate() {
+        let mut client = raw_h2::connect(edge.https, WWW).await;
+        client.send(plain(1, END_HEADERS | raw_h2::END_STREAM)).await;
+        origin.wait_for(before + 1).await;
+        client.send(begun).await;
+        raw_h2::frames(&mut client, |_| false).await;
+        assert_eq!(refused(&edge, "slow_header"), before as u64 + 1);
+    }
+}
+
+/// With a request that waits for its backend, so that the connection is not idle.
+#[tokio::test]
 async fn an_http2_client_that_stops_in_mid_frame_is_given_up() {
     let origin = Origin::start(|_| Answer::Silence).await;
     let edge = Edge::start(&world(&origin, |limits| limits.http2.idle_timeout = SHORT * 2), &[&[WWW]]);

@@ -76,21 +76,29 @@ pub(crate) fn http1(data: &[u8]) {
             assert!(codings.len() == 1 && codings[0].eq_ignore_ascii_case(b"chunked") && lengths.is_empty());
             chunks(rest);
         }
-        Body::Opaque => {
-            assert!(codings.is_empty() && lengths.len() <= 1);
-            let plain = |value: &&[u8]| std::str::from_utf8(value).is_ok_and(|text| text.parse::<u64>().is_ok());
-            assert!(lengths.iter().all(plain));
+        Body::Length(length) => assert_eq!(length, said(&codings, &lengths)),
+        Body::Upgrade => {
+            assert_eq!(said(&codings, &lengths), 0);
+            assert!(!values("upgrade").is_empty());
         }
     }
 }
 
+/// The length that a head without a coding gives.
+fn said(codings: &[&[u8]], lengths: &[&[u8]]) -> u64 {
+    assert!(codings.is_empty() && lengths.len() <= 1);
+    lengths.first().map_or(0, |value| std::str::from_utf8(value).expect("digits").parse().expect("a number"))
+}
+
 fn chunks(data: &[u8]) {
-    let whole = Chunks::default().feed(data);
+    let mut all = Chunks::default();
+    let whole = all.feed(data);
     let mut bytewise = Chunks::default();
-    assert_eq!(data.chunks(1).try_for_each(|byte| bytewise.feed(byte)).is_ok(), whole.is_ok());
-    if whole.is_err() {
-        return;
-    }
+    let count = data.chunks(1).try_fold(0, |count, byte| bytewise.feed(byte).map(|taken| count + taken));
+    assert_eq!(count.is_ok(), whole.is_ok());
+    let Ok(length) = whole else { return };
+    assert_eq!(count, Ok(length), "the body ends where it ends");
+    assert_eq!((bytewise.ended(), all.ended() || length == data.len()), (all.ended(), true));
     let mut rest = data;
     while let httparse::Status::Complete((line, size)) = httparse::parse_chunk_size(rest).expect("what passes is plainly valid") {
         rest = &rest[line..];
@@ -99,6 +107,9 @@ fn chunks(data: &[u8]) {
             let trailers = httparse::parse_headers(rest, &mut fields);
             // Their number has no limit here, only their bytes.
             assert!(trailers.is_ok() || trailers == Err(httparse::Error::TooManyHeaders), "{trailers:?}");
+            if let Ok(httparse::Status::Complete((end, _))) = trailers {
+                assert_eq!((all.ended(), data.len() - rest.len() + end), (true, length));
+            }
             return;
         }
         let Some(end) = usize::try_from(size).ok().filter(|size| *size < rest.len()) else { return };

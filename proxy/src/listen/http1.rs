@@ -45,6 +45,10 @@ where
     let mut settings = None;
     let mut alarm = pin!(sleep(keep_alive));
     loop {
+        // The engine ends such connections by itself, and had better.
+        if io.is_in_body() {
+            return io.shutdown().await;
+        }
         match wake(&mut io, keep_alive, alarm.as_mut()).await {
             Woken::Request => {}
             Woken::Closed => return,

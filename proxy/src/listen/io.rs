@@ -8,6 +8,7 @@
 //! - *A deadline for a whole request head*, since the engine's timeouts start anew with every byte.
 //! - *A strict look* at what HTTP/1.1 messages are framed by, since the engine forgives too much: see [`screen`](super::screen).
 //!   What is not plainly valid is answered here, and the engine sees a connection that has ended.
+//! - *One request at a time*: what a client sends behind one (RFC 9112 section 9.3.2) waits here until that is answered.
 //! - *A question to HTTP/2 clients that are silent*, whether they still live: see [`pulse`](super::pulse).
 //! - *The count of HTTP/2 connections that the engine ends* for what their client did: it tells nobody but the client.
 //! - *The connection's facts*, for the request phases: see [`Connection`].
@@ -22,6 +23,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
@@ -72,6 +74,10 @@ pub struct ClientIo<T> {
     pulse: Option<Pulse>,
     /// The first byte of a request that the engine has yet to read.
     first: Option<u8>,
+    /// What came behind the end of a request: the next ones. Nothing more is read while there is any.
+    behind: BytesMut,
+    /// The head of HTTP/2 that the deadline is for.
+    block: Option<u32>,
     carrier: Arc<ProxyDigest>,
     socket: Arc<SocketDigest>,
     ssl: Option<Arc<SslDigest>>,
@@ -118,6 +124,8 @@ impl<T> ClientIo<T> {
             preface_left,
             pulse: (h2 && client).then(|| Pulse::new(limits.silence)),
             first: None,
+            behind: BytesMut::new(),
+            block: None,
             carrier,
             socket: Arc::new(socket),
             ssl,
@@ -141,7 +149,7 @@ impl<T> ClientIo<T> {
 
     /// Ends a head that has taken too long.
     fn check_deadline(&mut self) -> io::Result<()> {
-        if self.preface_left == 0 && self.connection.stage() != Stage::Head {
+        if self.preface_left == 0 && self.block.is_none() && self.connection.stage() != Stage::Head {
             (self.deadline, self.alarm) = (None, None);
         }
         if self.deadline.is_some_and(|end| end <= Instant::now()) { Err(self.late()) } else { Ok(()) }
@@ -158,16 +166,24 @@ impl<T> ClientIo<T> {
         self.alarm.get_or_insert_with(|| Box::pin(sleep_until(end))).as_mut().poll(cx)
     }
 
-    /// Takes note of bytes that came in, and has a look at them.
-    fn received(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
+    /// Takes note of bytes that came in, and has a look at them; how many of them the engine may see.
+    fn received(&mut self, bytes: &[u8]) -> Result<usize, Wrong> {
         if self.preface_left > 0 {
             self.preface_left = self.preface_left.saturating_sub(bytes.len());
-        } else if !bytes.is_empty() && !self.is_h2() && self.connection.stage() == Stage::Idle {
+        } else if !bytes.is_empty() && !self.is_h2() && self.connection.stage() == Stage::Idle && !self.screen.in_body() {
             self.connection.begin();
             self.screen.begin();
             self.within(self.limits.head_timeout);
         }
-        self.screen.look(bytes)
+        let taken = self.screen.look(bytes)?;
+        let block = self.screen.open_block();
+        if self.preface_left == 0 && block != self.block {
+            self.block = block;
+            if block.is_some() {
+                self.within(self.limits.head_timeout);
+            }
+        }
+        Ok(taken)
     }
 
     fn is_h2(&self) -> bool {
@@ -253,6 +269,38 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
         }
     }
 
+    /// Reads what belongs to the request that is under way, and keeps what is behind it until that is answered: the engine takes
+    /// it for a fault. Whoever asks then asks anew, so that nobody needs to be woken.
+    fn poll_message(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<Result<(), Wrong>>> {
+        if !self.behind.is_empty() {
+            if self.screen.ended() && self.connection.stage() != Stage::Idle {
+                return Poll::Pending;
+            }
+            let mut behind = std::mem::take(&mut self.behind);
+            let looked = self.received(&behind[..behind.len().min(buf.remaining())]);
+            buf.put_slice(&behind.split_to(looked.as_ref().copied().unwrap_or_default()));
+            if !behind.is_empty() {
+                self.behind = behind;
+            }
+            return Poll::Ready(Ok(looked.map(drop)));
+        }
+        let before = buf.filled().len();
+        ready!(self.poll_transport(cx, buf))?;
+        let came = buf.filled().len() - before;
+        let looked = self.received(&buf.filled()[before..]);
+        if let Ok(taken) = looked
+            && taken < came
+        {
+            self.behind.extend_from_slice(&buf.filled()[before + taken..]);
+            buf.set_filled(before + taken);
+            if taken == 0 {
+                // No bytes would be the end of the connection.
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(looked.map(drop)))
+    }
+
     /// Asks a client that is silent whether it lives, and ends its connection if it does not answer.
     fn poll_pulse(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if self.preface_left > 0 {
@@ -282,6 +330,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
         Poll::Ready(read.is_ok() && self.first.is_some())
     }
 
+    /// Whether a request was answered before all of its body was read: where the next one begins nobody can know then.
+    pub(super) fn is_in_body(&self) -> bool {
+        self.screen.in_body()
+    }
+
     /// Gives the first byte; whether there was one.
     fn give_first(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let first = if buf.remaining() > 0 { self.first.take() } else { None };
@@ -302,8 +355,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<T> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        match this.poll_transport(cx, buf) {
-            Poll::Ready(Ok(())) => match this.received(&buf.filled()[before..]) {
+        match this.poll_message(cx, buf) {
+            Poll::Ready(Ok(looked)) => match looked {
                 Ok(()) => Poll::Ready(Ok(())),
                 Err(Wrong::Head(fault)) => {
                     // To the engine the client has left without a word.
@@ -357,6 +410,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ClientIo<T> {
             ready!(this.poll_drain(cx))?;
         }
         this.unflushed = true;
+        if !this.is_h2() && this.connection.stage() == Stage::Head {
+            // The engine answers by itself what it takes for no request.
+            this.connection.set_stage(Stage::Request);
+            this.metrics.refusal(RefusalReason::BadRequest);
+        }
         let taken = if buf.len() >= WRITE_BUFFER {
             ready!(Pin::new(&mut this.transport).poll_write(cx, buf))?
         } else {
@@ -369,6 +427,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ClientIo<T> {
             }
             if let Some(error) = pulse.ended() {
                 this.metrics.refusal(broken(error));
+            }
+            for _ in 0..pulse.broken() {
+                this.metrics.refusal(RefusalReason::BadRequest);
             }
         }
         Poll::Ready(Ok(taken))

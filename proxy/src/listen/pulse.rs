@@ -50,6 +50,11 @@ impl Pulse {
         self.sent.goaway()
     }
 
+    /// How many streams the engine has reset for breaking the protocol since this was asked.
+    pub(super) fn broken(&mut self) -> u32 {
+        self.sent.broken()
+    }
+
     /// Something was sent; gives the question, where it is due and stands between two frames.
     pub(super) fn sent(&mut self, bytes: &[u8]) -> Option<&'static [u8]> {
         self.sent.feed(bytes);

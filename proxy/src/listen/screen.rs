@@ -24,7 +24,11 @@ enum Reading {
     Head(Head),
     /// The body of a request by chunks.
     Chunks(Chunks),
-    /// A body by length, an upgraded connection: nothing that could be read in two ways.
+    /// The rest of a body by length.
+    Length(u64),
+    /// The message has ended; what comes is another one's.
+    Ended,
+    /// A connection that may be upgraded: from then on it is nobody's here.
     Opaque,
     /// HTTP/2: its frames, and how many of them were control frames since when.
     Frames(Frames, u32, Instant),
@@ -57,40 +61,75 @@ impl Screen {
         self.reading = Reading::Head(Head::default());
     }
 
+    /// Whether the next byte belongs to the body of the message before.
+    pub(super) fn in_body(&self) -> bool {
+        matches!(self.reading, Reading::Length(_) | Reading::Chunks(_))
+    }
+
+    /// Whether the message has ended.
+    pub(super) fn ended(&self) -> bool {
+        matches!(self.reading, Reading::Ended)
+    }
+
+    /// Which head of HTTP/2 has begun and not ended, if one has.
+    pub(super) fn open_block(&self) -> Option<u32> {
+        if let Reading::Frames(frames, ..) = &self.reading { frames.open_block() } else { None }
+    }
+
     /// Whether the next byte begins a frame of HTTP/2.
     pub(super) fn between_frames(&self) -> bool {
         matches!(&self.reading, Reading::Frames(frames, ..) if frames.between())
     }
 
-    /// Looks at what came. A request behind the end of another is not looked at: the engine serves none that came before its
-    /// predecessor was answered, and ends the connection.
-    pub(super) fn look(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
+    /// Looks at what came; how many of the bytes belong to the message. What is behind it is the next one's, and to be shown here
+    /// again behind [`begin`](Self::begin).
+    pub(super) fn look(&mut self, bytes: &[u8]) -> Result<usize, Wrong> {
         match &mut self.reading {
-            Reading::Opaque => Ok(()),
+            Reading::Opaque => Ok(bytes.len()),
+            Reading::Ended => Ok(0),
+            Reading::Length(left) => {
+                let taken = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                *left -= taken as u64;
+                if *left == 0 {
+                    self.reading = Reading::Ended;
+                }
+                Ok(taken)
+            }
             Reading::Frames(frames, count, since) => {
                 *count += frames.feed(bytes);
                 if *count <= self.limits.control_frames {
-                    return Ok(());
+                    return Ok(bytes.len());
                 }
                 // The clock is asked only when there were so many.
                 if since.elapsed() < Duration::from_secs(1) {
                     return Err(Wrong::Flood);
                 }
                 (*count, *since) = (0, Instant::now());
-                Ok(())
+                Ok(bytes.len())
             }
-            Reading::Chunks(chunks) => chunks.feed(bytes).map_err(Wrong::Body),
+            Reading::Chunks(chunks) => {
+                let taken = chunks.feed(bytes).map_err(Wrong::Body)?;
+                if chunks.ended() {
+                    self.reading = Reading::Ended;
+                }
+                Ok(taken)
+            }
             Reading::Head(head) => {
-                let Some((taken, body)) = head.feed(&self.limits.head, bytes).map_err(Wrong::Head)? else { return Ok(()) };
-                self.reading = match body {
-                    Body::Opaque => Reading::Opaque,
-                    Body::Chunked => {
-                        let mut chunks = Chunks::default();
-                        chunks.feed(&bytes[taken..]).map_err(Wrong::Head)?;
-                        Reading::Chunks(chunks)
-                    }
+                let Some((taken, body)) = head.feed(&self.limits.head, bytes).map_err(Wrong::Head)? else {
+                    return Ok(bytes.len());
                 };
-                Ok(())
+                self.reading = match body {
+                    Body::Upgrade => Reading::Opaque,
+                    Body::Length(0) => Reading::Ended,
+                    Body::Length(length) => Reading::Length(length),
+                    Body::Chunked => Reading::Chunks(Chunks::default()),
+                };
+                // The engine has not seen the head yet.
+                let body = self.look(&bytes[taken..]).map_err(|wrong| match wrong {
+                    Wrong::Body(fault) => Wrong::Head(fault),
+                    wrong => wrong,
+                })?;
+                Ok(taken + body)
             }
         }
     }

@@ -28,6 +28,7 @@ impl HttpServerApp for Echo {
         let connection = Connection::of(session.digest()).unwrap();
         connection.set_stage(Stage::Request);
         let path = session.req_header().uri.path().to_owned();
+        while let Ok(Some(_)) = session.read_request_body().await {}
         let mut response = pingora::http::ResponseHeader::build(200, None).unwrap();
         response.insert_header("content-length", path.len()).unwrap();
         session.write_response_header(Box::new(response)).await.unwrap();
@@ -87,6 +88,31 @@ async fn a_request_is_whole_however_it_comes() {
     let pieces = ["G", "E", "T /abc! HT", "TP/1.1\r\nHost: a.ex", "ample\r\n\r", "\n"];
     let answer = ask(&mut client, &pieces).await;
     assert!(answer.ends_with("/abc!"), "{answer}");
+}
+
+/// RFC 9112 section 9.3.2.
+#[tokio::test(start_paused = true)]
+async fn requests_that_come_behind_each_other_are_answered_in_their_order() {
+    let requests = "GET /1! HTTP/1.1\r\nHost: a.example\r\n\r\nPOST /2! HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhello\
+                    POST /3! HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n\
+                    GET /4! HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    for size in [1, 7, 90, 1000] {
+        let (mut client, app, _serving) = connected();
+        for piece in requests.as_bytes().chunks(size) {
+            client.write_all(piece).await.unwrap();
+            if size < 1000 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+        let mut answers = Vec::new();
+        while !answers.ends_with(b"/4!") {
+            assert!(client.read_buf(&mut answers).await.unwrap() > 0, "{size}: {}", String::from_utf8_lossy(&answers));
+        }
+        let answers = String::from_utf8(answers).unwrap();
+        let paths: Vec<&str> = answers.split('/').filter_map(|part| part.get(..2).filter(|path| path.ends_with('!'))).collect();
+        assert_eq!(paths, ["1!", "2!", "3!", "4!"], "{size}: {answers}");
+        assert_eq!(app.given.load(Ordering::SeqCst), 4);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,6 +75,30 @@ async fn the_next_head_of_a_connection_has_a_deadline_too() {
     assert_eq!(read_all(&mut io, 39).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_body_behind_its_answer_begins_no_request() {
+    let next = "GET /next HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    for (head, rest) in
+        [("Content-Length: 9\r\n\r\nhel", "lo : \r"), ("Transfer-Encoding: chunked\r\n\r\n5\r\nhel", "lo\r\n0\r\n\r\n")]
+    {
+        let (mut theirs, ours) = duplex(1024);
+        let mut io = client_io(ours);
+        let mut came = [0; 256];
+        let request = format!("POST / HTTP/1.1\r\nHost: a.example\r\n{head}");
+        theirs.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(io.read(&mut came).await.unwrap(), request.len());
+        io.connection.set_stage(Stage::Request);
+        io.connection.set_stage(Stage::Idle);
+        assert!(io.is_in_body());
+        theirs.write_all(format!("{rest}{next}").as_bytes()).await.unwrap();
+        for expected in [rest, next] {
+            let count = io.read(&mut came).await.unwrap();
+            assert_eq!(std::str::from_utf8(&came[..count]), Ok(expected));
+        }
+        assert!(!io.is_in_body());
+    }
+}
+
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0causeway";
 const PONG: &[u8] = b"\0\0\x08\x06\x01\0\0\0\0causeway";

@@ -31,23 +31,28 @@ enum State {
     TrailerValue,
     TrailerLf,
     EndLf,
-    /// The body has ended; what comes is the engine's to refuse.
+    /// The body has ended; what comes is another request's.
     Ended,
 }
 
 impl Chunks {
-    /// Takes the next bytes.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    /// Whether the body has ended.
+    pub(crate) fn ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// Takes the next bytes; how many of them belonged to the body.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
         let mut rest = bytes;
         while let Some(&byte) = rest.first() {
             let taken = match self.state {
-                State::Ended => return Ok(()),
+                State::Ended => break,
                 State::Data => self.data(rest.len()),
                 _ => self.step(byte, rest)?,
             };
             rest = &rest[taken..];
         }
-        Ok(())
+        Ok(bytes.len() - rest.len())
     }
 
     fn data(&mut self, available: usize) -> usize {

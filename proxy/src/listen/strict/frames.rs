@@ -11,10 +11,14 @@ pub(crate) struct Frames {
     preface: usize,
     /// Whether a block of fields goes on in the next frame, which nothing may come before (RFC 9113 section 6.10).
     block: bool,
-    /// The error of a GOAWAY frame (RFC 9113 section 6.8), as far as it has come.
+    /// Blocks of fields that have begun.
+    blocks: u32,
+    /// The error of a GOAWAY or RST_STREAM frame (RFC 9113 sections 6.8 and 6.4), as far as it has come.
     error: u32,
-    /// Whether it has come, and nobody has asked yet.
-    goaway: bool,
+    /// That of a GOAWAY frame, until somebody asks.
+    goaway: Option<u32>,
+    /// Streams that were reset with `PROTOCOL_ERROR` since somebody asked.
+    broken: u32,
 }
 
 const HEADER: usize = 9;
@@ -36,6 +40,7 @@ const GOAWAY: u8 = 0x7;
 const CONTINUATION: u8 = 0x9;
 const END_HEADERS: u8 = 0x4;
 const ACK: u8 = 0x1;
+const PROTOCOL_ERROR: u32 = 0x1;
 const END_STREAM: u8 = 0x1;
 
 impl Frames {
@@ -49,6 +54,12 @@ impl Frames {
         self.preface == PREFACE && self.have == 0 && self.payload_left == 0 && !self.block
     }
 
+    /// Which block of fields is open, if one is.
+    pub(crate) fn open_block(&self) -> Option<u32> {
+        let within = self.payload_left > 0 && matches!(self.header[KIND], HEADERS | PUSH_PROMISE | CONTINUATION);
+        (self.block || within).then_some(self.blocks)
+    }
+
     /// Takes the next bytes; how many control frames began in them.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> u32 {
         let preface = bytes.len().min(PREFACE - self.preface);
@@ -57,8 +68,10 @@ impl Frames {
         let mut count = 0;
         while !rest.is_empty() {
             let payload = self.payload_left.min(rest.len());
-            if self.header[KIND] == GOAWAY && payload > 0 {
-                self.read_error(&rest[..payload]);
+            match self.header[KIND] {
+                GOAWAY if payload > 0 => self.read_error(&rest[..payload], 4),
+                RST_STREAM if payload > 0 => self.read_error(&rest[..payload], 0),
+                _ => {}
             }
             self.payload_left -= payload;
             rest = &rest[payload..];
@@ -71,6 +84,7 @@ impl Frames {
                 self.payload_left = self.length();
                 self.have = 0;
                 if matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION) {
+                    self.blocks = self.blocks.wrapping_add(u32::from(!self.block));
                     self.block = flags & END_HEADERS == 0;
                 }
                 count += u32::from(is_control(kind, flags, self.payload_left));
@@ -81,7 +95,12 @@ impl Frames {
 
     /// The error of the GOAWAY frame that has passed, told once: none, if it says `NO_ERROR`.
     pub(crate) fn goaway(&mut self) -> Option<u32> {
-        std::mem::take(&mut self.goaway).then_some(self.error).filter(|error| *error != 0)
+        self.goaway.take().filter(|error| *error != 0)
+    }
+
+    /// How many streams were reset for breaking the protocol (`PROTOCOL_ERROR`) since this was asked.
+    pub(crate) fn broken(&mut self) -> u32 {
+        std::mem::take(&mut self.broken)
     }
 
     /// The length of the frame whose header was read last.
@@ -90,13 +109,21 @@ impl Frames {
         usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low)
     }
 
-    /// Reads a GOAWAY frame's payload: the last stream, and then the error.
-    fn read_error(&mut self, payload: &[u8]) {
+    /// Reads the error in a frame's payload, behind so many other bytes.
+    fn read_error(&mut self, payload: &[u8], others: usize) {
+        let end = others + 4;
         let before = self.length() - self.payload_left;
-        for (_, byte) in (before..).zip(payload).filter(|(at, _)| (4..8).contains(at)) {
+        for (_, byte) in (before..).zip(payload).filter(|(at, _)| (others..end).contains(at)) {
             self.error = self.error << 8 | u32::from(*byte);
         }
-        self.goaway |= before < 8 && before + payload.len() >= 8;
+        if before >= end || before + payload.len() < end {
+            return;
+        }
+        if self.header[KIND] == GOAWAY {
+            self.goaway = Some(self.error);
+        } else {
+            self.broken += u32::from(self.error == PROTOCOL_ERROR);
+        }
     }
 }
 
@@ -158,6 +185,16 @@ mod tests {
         assert_eq!(frames.goaway(), None, "an end in order is no error");
         frames.feed(&goaway(1));
         assert_eq!(frames.goaway(), Some(1));
+    }
+
+    #[test]
+    fn streams_that_broke_the_protocol_are_counted_however_the_bytes_are_cut() {
+        let reset = |error: u8| [&frame(RST_STREAM, 0, 4)[..HEADER], &[0, 0, 0, error]].concat();
+        let all = [reset(1), reset(8), frame(DATA, 0, 20), reset(1), reset(0)].concat();
+        for cut in [1, 3, 10, 100] {
+            let mut frames = Frames::without_preface();
+            assert_eq!(all.chunks(cut).map(|part| (frames.feed(part), frames.broken()).1).sum::<u32>(), 2, "{cut}");
+        }
     }
 
     #[test]

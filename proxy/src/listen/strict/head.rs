@@ -16,10 +16,12 @@ pub struct HeadLimits {
 /// How the body behind a head ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
-    /// There is none, or it ends by its length: its bytes are all its own.
-    Opaque,
+    /// By its length, which is 0 where there is none.
+    Length(u64),
     /// By its last chunk.
     Chunked,
+    /// Not at all, where the other side takes the upgrade that is asked for.
+    Upgrade,
 }
 
 /// Reads one head.
@@ -35,6 +37,8 @@ pub(crate) struct Head {
     hosts: u8,
     lengths: u8,
     codings: u8,
+    length: u64,
+    upgrade: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +74,7 @@ enum Field {
     Host,
     Length,
     Coding,
+    Upgrade,
 }
 
 const LONGEST_WORD: usize = 24;
@@ -229,6 +234,7 @@ impl Head {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         match name.len() {
             4 if is(b"host") => Ok(Field::Host),
+            7 if is(b"upgrade") => Ok(Field::Upgrade),
             14 if is(b"content-length") => Ok(Field::Length),
             17 if is(b"transfer-encoding") => Ok(Field::Coding),
             // To CGI and its heirs `_` and `-` are one.
@@ -264,12 +270,18 @@ impl Head {
         let value = self.word.whole().map(<[u8]>::trim_ascii_end);
         match self.field {
             Field::Other => Ok(()),
+            Field::Upgrade => {
+                self.upgrade = true;
+                Ok(())
+            }
             Field::Host => once(&mut self.hosts),
             Field::Length => {
                 once(&mut self.lengths)?;
                 // 18 digits are an exabyte, and fit every integer of 64 bits.
-                let plain = |v: &[u8]| (1..=18).contains(&v.len()) && v.iter().all(u8::is_ascii_digit);
-                if value.is_some_and(plain) { Ok(()) } else { Err(Fault::Malformed("Content-Length is no plain number")) }
+                let plain = |v: &&[u8]| (1..=18).contains(&v.len()) && v.iter().all(u8::is_ascii_digit);
+                let digits = value.filter(plain).ok_or(Fault::Malformed("Content-Length is no plain number"))?;
+                self.length = digits.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0'));
+                Ok(())
             }
             Field::Coding => {
                 once(&mut self.codings)?;
@@ -286,7 +298,8 @@ impl Head {
             (1.., 1..) => Err(Fault::Malformed("the request has both a length and a transfer coding")),
             (1.., 0) if self.old => Err(Fault::Malformed("HTTP/1.0 has no transfer codings")),
             (1.., 0) => Ok(Body::Chunked),
-            (0, _) => Ok(Body::Opaque),
+            (0, _) if self.upgrade && self.length == 0 => Ok(Body::Upgrade),
+            (0, _) => Ok(Body::Length(self.length)),
         }
     }
 }
