@@ -72,7 +72,7 @@ pgo: setup ## Build with profile-guided optimisation: target/pgo/causeway (two r
 	@.ci/need nginx wrk h2load openssl llvm-profdata
 	@benches/pgo
 
-bench-compare: setup peers ## Measure Causeway beside nginx, HAProxy, Envoy, Traefik and Caddy; writes docs/performance.md
+bench-compare: setup peers ## Measure Causeway beside its peers; writes docs/performance.md (ARGS=--pgo: what `make pgo` built)
 	cargo build --release --package causeway --package causeway-bare-engine
 	PYTHONPATH=benches python3 -m peers.compare $(ARGS)
 

@@ -21,6 +21,8 @@ class Entry:
 
 
 ALL = [Entry(name, name) for name in ["Causeway", "bare engine", *contestants.PEERS]]
+# What Causeway may add to its engine.
+ADDED = {"bare engine": (1.15, 1.08)}
 PEERS_ONLY = [entry for entry in ALL if entry.kind != "bare engine"]
 
 
@@ -40,6 +42,8 @@ class Case:
     alone: Callable = None
     # Which contestant the ratios are of.
     subject: str = "Causeway"
+    # By contestant: what the subject's processor time over it must be at most, and what is aimed at.
+    aims: dict = field(default_factory=dict)
 
 
 def popular_hosts(hosts):
@@ -66,31 +70,37 @@ CASES = {
         "HTTP/1.1 over TLS, 32 connections that are kept, answers of 103 bytes",
         "wrk -t1 -c32",
         lambda c, env, s: load.wrk(f"{c.url}/", s, env=env),
+        aims={"nginx": (1.15, 1.0), "HAProxy": (1.25, 1.0), "Envoy": (0.48, 0.4), "Traefik": (0.42, 0.35), **ADDED},
     ),
     "h2": Case(
         "HTTP/2 over TLS, 16 connections with 32 streams each, answers of 103 bytes",
         "h2load -t1 -c16 -m32",
         lambda c, env, s: load.h2load(f"{c.url}/", env, 16, 32, seconds=s),
+        aims={"nginx": (0.95, 0.8), "HAProxy": (1.8, 1.3), "Envoy": (0.5, 0.4), "Traefik": (0.28, 0.2), **ADDED},
     ),
     "full": Case(
         "A full TLS 1.3 handshake for every request",
         "peers/clients.py, 4 connections at a time",
         lambda c, env, s: load.handshakes(c.port, env, s, resumed=False),
+        aims={"nginx": (0.75, 0.65), "HAProxy": (0.75, 0.65), **ADDED},
     ),
     "resumed": Case(
         "A resumed TLS 1.3 handshake for every request",
         "peers/clients.py, 4 connections at a time",
         lambda c, env, s: load.handshakes(c.port, env, s, resumed=True),
+        aims={"nginx": (1.0, 0.8), "HAProxy": (1.0, 0.8), **ADDED},
     ),
     "64k": Case(
         "HTTP/1.1 over TLS, answers of 64 KiB",
         "wrk -t1 -c32",
         lambda c, env, s: load.wrk(f"{c.url}/64k", s, env=env),
+        aims={"nginx": (1.05, 0.8), **ADDED},
     ),
     "100m": Case(
         "HTTP/1.1 over TLS, answers of 100 MiB, two at a time",
         "h2load --h1 -c2 -m1 -n8",
         lambda c, env, s: load.h2load(f"{c.url}/100m", env, 2, 1, requests=8, h1=True),
+        aims={"nginx": (1.05, 0.8), **ADDED},
     ),
     "idle-h1": Case(f"Memory of {alone.IDLE:,} TLS connections that wait, HTTP/1.1", "peers/clients.py", alone=alone.idle("h1")),
     "idle-h2": Case(f"Memory of {alone.IDLE:,} TLS connections that wait, HTTP/2", "peers/clients.py", alone=alone.idle("h2")),
@@ -116,6 +126,7 @@ CASES = {
             Entry("10 hosts", "Causeway", {"hosts": 10}),
         ],
         subject="100,000 hosts",
+        aims={"10 hosts": (1.05, None)},
     ),
     "edge": Case(
         "Across a peer edge: two Causeways in a row, both counted (h1)",
@@ -123,6 +134,7 @@ CASES = {
         lambda c, env, s: load.wrk(f"{c.url}/", s, env=env),
         entries=[Entry("two edges in a row", "Causeway", starter=pair.start), Entry("one edge", "Causeway")],
         subject="two edges in a row",
+        aims={"one edge": (2.2, None)},
     ),
     "workers": Case(
         "Two workers on two processors, one of them the load generator's too (h1)",
@@ -133,6 +145,7 @@ CASES = {
             Entry("one worker", "Causeway"),
         ],
         subject="two workers",
+        aims={"one worker": (1.1, None)},
     ),
     "half": Case(
         "HTTP/1.1 over TLS at 8,000 requests/s, about half of what one processor can",

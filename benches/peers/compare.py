@@ -38,8 +38,8 @@ def parse():
     parser.add_argument("--only", default="", help="only these contestants, comma-separated, and Causeway")
     parser.add_argument("--rounds", type=int, default=5, help="how often each contestant has its turn (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=2, help="how long a turn lasts (default: %(default)s)")
+    parser.add_argument("--pgo", action="store_true", help="the builds that `make pgo` has left in target/pgo")
     parser.add_argument("--binary", help="another build of Causeway than target/release/causeway")
-    parser.add_argument("--bare", help="another build of the bare engine than target/release/bare-engine")
     parser.add_argument("--report", action="store_true", help="measure nothing; write the tables from the last results")
     parser.add_argument("--keep-docs", action="store_true", help="print, and leave docs/performance.md as it is")
     arguments = parser.parse_args()
@@ -71,10 +71,10 @@ def measure(case, arguments, values, backends, env):
     wanted = {name for name in arguments.only.split(",") if name}
     entries = [e for e in case.entries if not wanted or e.label in wanted or e.kind == "Causeway"]
     plan = Plan(values=dict(values), endpoints=backends)
+    if arguments.pgo:
+        plan.binary, plan.bare = (world.ROOT / "target" / "pgo" / name for name in ("causeway", "bare-engine"))
     if arguments.binary:
         plan.binary = arguments.binary
-    if arguments.bare:
-        plan.bare = arguments.bare
     if case.geo:
         plan.values["causeway_geo"] = f"database: {world.geo_database()}"
     if case.alone:

@@ -2,6 +2,7 @@
 
     make instructions                  counts, and fails where a case costs 5 % more than benches/instructions.json says
     make instructions ARGS=--update    records what was counted
+    make instructions ARGS=--bare      counts the engine without Causeway, as `make bench-compare` builds it, and compares nothing
 
 A release of Causeway runs under valgrind with one worker; of its threads only the one that serves counts, so that what the
 control plane does meanwhile does not. The same requests go one after the other, after others have warmed everything up.
@@ -33,7 +34,12 @@ def main():
     parser = argparse.ArgumentParser(prog="peers.instructions", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--update", action="store_true", help="record what was counted")
     parser.add_argument("--binary", default=Plan.binary, help="another build than target/release/causeway")
+    parser.add_argument("--bare", action="store_true", help="count target/release/bare-engine, the engine without Causeway")
     arguments = parser.parse_args()
+    if arguments.bare:
+        for name, request in CASES.items():
+            print(f"{name:24} {count(request, Plan.binary, 'bare engine'):>9,} instructions a request")
+        return
     counted = {name: count(request, arguments.binary) for name, request in CASES.items()}
     if arguments.update:
         RECORDED.write_text(json.dumps(counted, indent=1) + "\n")
@@ -49,7 +55,7 @@ def main():
         sys.exit(f"error: over the recorded figure by more than 5 %: {', '.join(worse)}. If it is worth it: make instructions ARGS=--update")
 
 
-def count(requests, binary):
+def count(requests, binary, kind="Causeway"):
     """Instructions of the serving thread for one request."""
     world.FOLDER.mkdir(parents=True, exist_ok=True)
     folder = world.FOLDER / "callgrind"
@@ -61,7 +67,7 @@ def count(requests, binary):
     command = ["env", f"GLIBC_TUNABLES={TUNABLES}", "valgrind", "--tool=callgrind", "--separate-threads=yes", "--instr-atstart=no", f"--callgrind-out-file={folder}/out"]
     plan = Plan(values=values, endpoints=endpoints, hosts=10, binary=binary, before=tuple(command))
     try:
-        edge = contestants.start("Causeway", plan)
+        edge = contestants.start(kind, plan)
         try:
             requests(edge.port, WARM_UP)
             pid = str(edge.process.popen.pid)

@@ -18,15 +18,31 @@ def case_table(case, result):
         columns = list(next(iter(rounds.values()))[0])
         rows = [["", *columns]] + [[name, *(number(figures[column]) for column in columns)] for name, (figures,) in rounds.items()]
         return table(rows)
-    subject = [r["cpu"] for r in rounds[case.subject]]
     rows = [["", "CPU µs a request", f"{case.subject} costs", "requests/s", "p50 ms", "p99 ms"]]
     for name, turns in rounds.items():
         cpu = [t["cpu"] for t in turns]
-        # Of the same round, so that what the machine did to one it did to the other.
-        ratio = statistics.median(a / b for a, b in zip(subject, cpu))
         spread = f"{statistics.median(cpu):.1f} ({min(cpu):.1f} to {max(cpu):.1f})"
-        mine = "" if name == case.subject else f"{ratio:.2f} x"
+        mine = "" if name == case.subject else f"{ratio(case, result, name):.2f} x"
         rows.append([name, spread, mine, *(number(statistics.median(t[key] for t in turns)) for key in ("rate", "p50", "p99"))])
+    return table(rows)
+
+
+def ratio(case, result, name):
+    """What the case's subject costs in processor time over another: of the same round each, so that what the machine did to one it did to
+    the other."""
+    turns = zip(result["rounds"][case.subject], result["rounds"][name])
+    return statistics.median(mine["cpu"] / other["cpu"] for mine, other in turns)
+
+
+def aims_table(cases, results):
+    """All that is aimed at, and what was measured."""
+    rows = [["", "over", "must be", "aim", "measured", "reached"]]
+    for name, case in cases.items():
+        for other, (most, aim) in case.aims.items():
+            if other in results.get(name, {}).get("rounds", {}):
+                measured = ratio(case, results[name], other)
+                reached = "the aim" if aim and measured <= aim else "yes" if measured <= most else "no"
+                rows.append([name, other, f"{most:.2f}", f"{aim:.2f}" if aim else "", f"{measured:.2f}", reached])
     return table(rows)
 
 
@@ -53,6 +69,7 @@ def write_comparison(results, versions):
             count = len(next(iter(results[name]["rounds"].values())))
             how = "" if case.alone else f", median of {count} rounds (least to most)"
             parts.append(f"### {case.title}\n\n`make bench-compare ARGS={name}` ({case.command}){how}\n\n{case_table(case, results[name])}")
+    parts.append(f"### How that stands to the aims\n\nProcessor time of a request over another's.\n\n{aims_table(CASES, results)}")
     replace_part(PERFORMANCE, "compare", "\n\n".join(parts))
 
 
