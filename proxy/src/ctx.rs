@@ -181,7 +181,12 @@ impl Ctx {
 
     /// Whether the connection was ended here since nothing came on it, for whichever request.
     pub(crate) fn was_ended(&self) -> bool {
-        self.current.as_ref().and_then(|current| current.shared.as_ref()).is_some_and(Handle::ended)
+        self.current.as_ref().and_then(|current| current.shared.as_ref()).is_some_and(Handle::ended) || self.is_cut_off()
+    }
+
+    /// Whether the way to the other edge leads nowhere: its lane was asked, and did not answer.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.lane.as_ref().is_some_and(|lane| !lane.lives())
     }
 
     /// Whether a response has begun to come.

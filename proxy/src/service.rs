@@ -303,6 +303,12 @@ impl ProxyHttp for Proxy {
                 current.attempt.failed(now);
             }
         }
+        if ctx.is_cut_off()
+            && let Some(plan) = &mut ctx.plan
+        {
+            // Other lanes there lead over the same link.
+            plan.leave_cluster();
+        }
         let reason = match error.etype() {
             _ if failure.refused || failure.stale => RetryReason::Refused,
             ErrorType::ReadTimedout | ErrorType::WriteTimedout => RetryReason::Timeout,

@@ -78,6 +78,10 @@ async fn a_connection_that_falls_silent_is_cut_before_its_link_is_down() {
     link.set(Condition::Stalled);
     assert_eq!(ask(&fleet, "GET /").await, (200, "google".to_owned()));
     assert_eq!(fleet.metric(AWS, "causeway_peer_links{cluster=\"azure\",state=\"suspended\"}").await, 1.0);
+    // Its other lanes are not tried one after the other.
+    let retries = |reason| format!("causeway_retries_total{{reason=\"{reason}\"}}");
+    assert_eq!(fleet.metric(AWS, &retries("refused")).await, 0.0);
+    assert_eq!(fleet.metric(AWS, &retries("reset")).await, 1.0);
 }
 
 /// The link lives, and so does every ping over its other connections.

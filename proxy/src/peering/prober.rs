@@ -259,10 +259,11 @@ where
                 self.heard(&lane, instance, probe, took);
             }
             Err(why) => {
+                // Before its requests fail, so that they know why.
+                lane.tell(false);
                 if waited_for && expected.is_some() {
                     lane.cut();
                 }
-                lane.tell(false);
                 // What failed in making a connection says more than that there was no answer.
                 if lane.fault().is_none() || expected.is_none() {
                     let deeper = lane.fault();
