@@ -13,7 +13,7 @@ pub(crate) struct Frames {
     block: bool,
     /// Blocks of fields that have begun.
     blocks: u32,
-    /// The error of a GOAWAY or RST_STREAM frame (RFC 9113 sections 6.8 and 6.4), as far as it has come.
+    /// The error of a GOAWAY or `RST_STREAM` frame (RFC 9113 sections 6.8 and 6.4), as far as it has come.
     error: u32,
     /// That of a GOAWAY frame, until somebody asks.
     goaway: Option<u32>,
