@@ -73,7 +73,7 @@ pgo: setup ## Build with profile-guided optimisation: target/pgo/causeway (two r
 	@benches/pgo
 
 bench-compare: setup peers ## Measure Causeway beside its peers; writes docs/performance.md (ARGS=--pgo: what `make pgo` built)
-	cargo build --release --package causeway --package causeway-bare-engine
+	$(if $(findstring --pgo,$(ARGS)),,cargo build --release --package causeway --package causeway-bare-engine)
 	PYTHONPATH=benches python3 -m peers.compare $(ARGS)
 
 failover-report: setup peers ## Give Causeway and its peers the same faults; writes docs/reliability.md

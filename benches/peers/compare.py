@@ -20,6 +20,7 @@ from .contestants import Plan
 from .process import Failed
 
 RESULTS = world.FOLDER / "compare.json"
+PGO = [world.ROOT / "target" / "pgo" / name for name in ("causeway", "bare-engine")]
 
 
 def main():
@@ -43,6 +44,9 @@ def parse():
     parser.add_argument("--report", action="store_true", help="measure nothing; write the tables from the last results")
     parser.add_argument("--keep-docs", action="store_true", help="print, and leave docs/performance.md as it is")
     arguments = parser.parse_args()
+    missing = [str(path) for path in PGO if arguments.pgo and not path.exists()]
+    if missing:
+        parser.error(f"--pgo: {' and '.join(missing)} missing; `make pgo` builds them")
     unknown = [case for case in arguments.cases if case not in CASES]
     if unknown:
         parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
@@ -72,7 +76,7 @@ def measure(case, arguments, values, backends, env):
     entries = [e for e in case.entries if not wanted or e.label in wanted or e.kind == "Causeway"]
     plan = Plan(values=dict(values), endpoints=backends)
     if arguments.pgo:
-        plan.binary, plan.bare = (world.ROOT / "target" / "pgo" / name for name in ("causeway", "bare-engine"))
+        plan.binary, plan.bare = PGO
     if arguments.binary:
         plan.binary = arguments.binary
     if case.geo:

@@ -8,7 +8,8 @@
 //! A connection of HTTP/1.1 to a backend is ended then (`dial`), and the engine sees a failure, which is blamed, tried elsewhere or
 //! answered 504 as any other. In the midst of one of HTTP/2, or of a client's stream, nothing can be ended from outside: all of the
 //! exchange is dropped, which resets the streams (`CANCEL`) and leaves their connections alone. What is told of the request then was
-//! written down before, and the backend is blamed where it was its turn. The engine's own limit for writing is of no use: it goes on to wait for an answer.
+//! written down before, and the backend is blamed where it was its turn. The engine's own limit for writing is of no use: it goes on
+//! to wait for an answer.
 //!
 //! So it is too where a backend of HTTP/2 has all of the body and then says nothing. The engine's limit for that would run while the body
 //! is sent.
