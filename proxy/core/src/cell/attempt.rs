@@ -96,7 +96,7 @@ impl Attempt {
     /// No answer came: the connection was refused, reset, or timed out.
     pub fn failed(&mut self, now: Nanos) {
         self.await_no_more();
-        self.cluster.no_answer();
+        self.cluster.no_answer(now);
         self.endpoint.no_answer(now.since(self.started), true, now);
     }
 
@@ -212,7 +212,7 @@ impl Witness {
     /// one was slow.
     pub fn overdue(&self, waited: Duration, now: Nanos) {
         if !self.endpoint.heard_since(now.before(waited)) {
-            self.cluster.no_answer();
+            self.cluster.no_answer(now);
             self.endpoint.no_answer(waited, true, now);
         }
     }

@@ -48,7 +48,7 @@ pub struct ClusterCell {
     answered_at: AtomicU64,
     /// Tries in a row, at whichever endpoint, that had no answer at all.
     unanswered: AtomicU32,
-    /// Whether it was left alone, and nothing has proved since that it serves again.
+    /// Whether it was left alone or has fallen silent, and nothing has proved since that it serves again.
     probation: AtomicBool,
     probed_at: AtomicU64,
     probe_failed: AtomicBool,
@@ -67,7 +67,7 @@ pub enum Closed {
     Dark,
     /// It owes answers for too long, and nothing came from any of its endpoints.
     Silent,
-    /// It was left alone, and a request is finding out whether it serves again.
+    /// It was left alone or silent, and a request is finding out whether it serves again.
     Probed,
 }
 
@@ -253,7 +253,7 @@ impl ClusterCell {
     pub fn closed(&self, now: Nanos) -> Option<Closed> {
         if self.dark(now) {
             Some(Closed::Dark)
-        } else if self.quiet_until.load(Relaxed) > now.0 {
+        } else if self.hushed(now) {
             Some(Closed::Silent)
         } else if self.probation.load(Relaxed) && now.since(Nanos(self.probed_at.load(Relaxed))) < PROBE {
             Some(Closed::Probed)
@@ -287,9 +287,15 @@ impl ClusterCell {
         self.dark_until.store(now.after((base * times).min(max)).0, Relaxed);
     }
 
-    /// All of its endpoints are silent: it gets nothing new for a while. Who was only slow comes back without a ramp.
+    /// All of its endpoints are silent: it gets nothing new for a while. Who was only slow answers meanwhile, and comes back without a
+    /// ramp; who says nothing even then is on probation.
     pub(crate) fn hush(&self, now: Nanos) {
         self.quiet_until.store(now.after(HOLD_DOWN).0, Relaxed);
+        self.probation.store(true, Relaxed);
+    }
+
+    fn hushed(&self, now: Nanos) -> bool {
+        self.quiet_until.load(Relaxed) > now.0
     }
 
     /// Whether something was begun or learned since this was asked last.
@@ -338,10 +344,11 @@ impl ClusterCell {
         }
     }
 
-    pub(super) fn no_answer(&self) {
+    pub(super) fn no_answer(&self, now: Nanos) {
         self.touch();
         self.unanswered.fetch_add(1, Relaxed);
-        if self.probation.load(Relaxed) {
+        // What went there before it was silent is no probe.
+        if self.probation.load(Relaxed) && !self.hushed(now) {
             self.probe_failed.store(true, Relaxed);
         }
     }

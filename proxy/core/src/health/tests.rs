@@ -285,6 +285,37 @@ fn a_silent_cluster_gets_nothing_new_and_comes_back_whole_if_it_was_only_slow() 
     assert_eq!(world.pass(2.1).shares(None)[AWS], 1.0);
 }
 
+/// Eight owed answers close a cluster long before twenty tries have failed: it must not be sent as many again two seconds later.
+#[test]
+fn a_silent_cluster_that_says_nothing_meanwhile_is_asked_by_one_request_at_a_time() {
+    let mut world = world().shop([2, 2, 0]);
+    let begin = |world: &World| {
+        let member = &world.snapshot.pools[0].members[AWS];
+        Attempt::begin(std::sync::Arc::clone(&member.endpoints[0].cell), std::sync::Arc::clone(&member.cell), Due::Answer, world.now)
+    };
+    let asked = |world: &World| {
+        let drawn = |seed| world.plan("www.example.com", "/", None, seed).next(world.now).unwrap();
+        (0..300).map(drawn).filter(|candidate| candidate.cluster == AWS).count()
+    };
+    let mut owed: Vec<Attempt> = (0..8).map(|_| begin(&world)).collect();
+    world.pass(0.5);
+    assert_eq!(asked(&world), 0);
+    world.pass(0.5);
+    owed.iter_mut().for_each(|attempt| attempt.failed(world.now));
+    assert!(!world.snapshot.pools[0].members[AWS].cell.gone(), "these went there before it was silent");
+    world.pass(0.1).pass(2.1);
+    assert!((1..60).contains(&asked(&world)), "a few of a hundred find out");
+    let mut probe = begin(&world);
+    assert_eq!(asked(&world), 0, "one is enough");
+    world.pass(0.2);
+    probe.failed(world.now);
+    assert_eq!(world.pass(0.1).shares(None)[AWS], 0.0);
+    assert_eq!(world.pass(1.5).shares(None)[AWS], 0.0, "it is left alone");
+    let mut probe = begin(world.pass(1.0));
+    probe.answered(200, world.now);
+    assert!(world.pass(0.1).shares(None)[AWS] < 0.5, "and comes back by and by");
+}
+
 #[test]
 fn a_recovery_that_is_completed_makes_the_next_darkness_short_again() {
     let mut world = world().shop([1, 1, 0]);
