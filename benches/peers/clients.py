@@ -15,6 +15,8 @@ import time
 
 HOST = "localhost"
 PROCESSES = 4
+# How long opening connections that are to be idle may take, in seconds.
+OPENING = 90
 REQUEST = f"GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode()
 
 
@@ -111,9 +113,13 @@ def read_h2(stream, number=1):
 
 
 def idle(port, count, kind):
-    """Opens connections, makes one request on each, and keeps them until a line comes in. Ends early where a server takes no more."""
+    """Opens connections, makes one request on each, and keeps them until a line comes in. Ends early where a server takes no more,
+    or takes too long."""
     tls, held, failed = context("h2" if kind == "h2" else "http/1.1"), [], 0
+    end = time.monotonic() + OPENING
     for _ in range(count):
+        if failed or time.monotonic() > end:
+            break
         try:
             stream = tls.wrap_socket(socket.create_connection(("127.0.0.1", port), 10), server_hostname=HOST)
         except OSError:

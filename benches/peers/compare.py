@@ -17,7 +17,7 @@ import time
 from . import contestants, load, report, world
 from .cases import CASES
 from .contestants import Plan
-from .process import Failed
+from .process import Failed, end_in_order
 
 RESULTS = world.FOLDER / "compare.json"
 PGO = [world.ROOT / "target" / "pgo" / name for name in ("causeway", "bare-engine")]
@@ -113,6 +113,7 @@ def turn(case, contestant, env, seconds):
 
 
 if __name__ == "__main__":
+    end_in_order()
     try:
         main()
     except Failed as failure:

@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from . import contestants, report, world
 from .contestants import Plan
-from .process import Failed, free_port
+from .process import Failed, end_in_order, free_port
 
 FAULT, HEALED, END = 5, 20, 30
 RATE, LIMIT = 200, 3
@@ -194,6 +194,7 @@ def settings(preferred, fallback, try_limit):
 
 
 if __name__ == "__main__":
+    end_in_order()
     try:
         main()
     except Failed as failure:

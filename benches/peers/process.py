@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,11 @@ PATIENCE = 60
 
 class Failed(Exception):
     """Something that the run cannot go on without."""
+
+
+def end_in_order():
+    """Lets whoever ends this program with SIGTERM end what it has started, too: as an exception, which unwinds."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def free_port():

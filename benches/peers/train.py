@@ -13,7 +13,7 @@ import subprocess
 from . import world
 from .cases import CASES, Entry
 from .contestants import Plan
-from .process import Failed
+from .process import Failed, end_in_order
 
 SECONDS = 4
 # How long writing the counts down may take.
@@ -59,4 +59,5 @@ def train(entry, plan, cases):
 
 
 if __name__ == "__main__":
+    end_in_order()
     main()
