@@ -148,6 +148,11 @@ async fn a_folder_that_goes_and_comes_back_loses_nothing_meanwhile() {
     fs::rename(&lab.folder, lab.folder.with_file_name("away")).unwrap();
     let gone = lab.until("a stale cluster", stale).await;
     assert_eq!(services(&gone), ["one"], "the last objects serve on");
+    fs::rename(lab.folder.with_file_name("away"), &lab.folder).unwrap();
+    lab.until("a cluster that is no longer stale", |update| update.clusters[0].freshness == Freshness::Synced).await;
+
+    fs::remove_dir_all(&lab.folder).unwrap();
+    lab.until("a stale cluster", stale).await;
     fs::create_dir(&lab.folder).unwrap();
     fs::write(lab.folder.join("a.yaml"), service("two")).unwrap();
     lab.until_services(&["two"]).await;

@@ -68,6 +68,13 @@ impl Contents {
         Self { files: files.collect() }
     }
 
+    /// Whether every file is what it was: none has come, gone, or been read again.
+    pub(super) fn is(&self, before: &Self) -> bool {
+        let same =
+            |((path, file), (path_before, file_before)): (_, (_, _))| path == path_before && Arc::ptr_eq(file, file_before);
+        self.files.len() == before.files.len() && self.files.iter().zip(&before.files).all(same)
+    }
+
     /// The objects of all files, each once, and the faults.
     pub(super) fn assemble(&self, cluster: &ClusterId) -> (ClusterState, Secrets) {
         let mut store = Store::default();

@@ -55,18 +55,26 @@ impl ClusterSource for ManifestSource {
             contents: Contents::default(),
         };
         let mut secrets = Secrets::new();
+        // Whether what was read last is what is published.
+        let mut current = false;
         loop {
             let found;
             (follower, found) = read(follower).await;
             match found {
+                // Thousands of objects are not put together anew only to find that none has changed.
+                Ok(contents) if current && contents.is(&follower.contents) => {}
                 Ok(contents) => {
                     follower.contents = contents;
+                    current = true;
                     let (state, all) = follower.contents.assemble(&follower.cluster);
                     publisher.publish(state);
                     secrets = all;
                     publisher.publish_secrets(&secrets);
                 }
-                Err(fault) => publisher.unavailable(unreadable(&follower.cluster, &follower.folder, &fault)),
+                Err(fault) => {
+                    current = false;
+                    publisher.unavailable(unreadable(&follower.cluster, &follower.folder, &fault));
+                }
             }
             let rescan = tokio::time::sleep(if follower.notifier.watches_all() { RESCAN } else { RESCAN_UNWATCHED });
             tokio::pin!(rescan);

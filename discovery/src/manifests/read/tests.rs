@@ -170,6 +170,12 @@ fn a_file_that_did_not_change_is_not_read_again() {
     let second = first.next(&lab(), scan(&[("a.yaml", BROKEN), ("b.yaml", &service("b", 2))]));
     assert!(Arc::ptr_eq(&first.files[Path::new("a.yaml")], &second.files[Path::new("a.yaml")]));
     expect(&second, &[("b", 2)]);
+    let all = [("a.yaml", BROKEN), ("b.yaml", &service("b", 2)), ("c.yaml", "")];
+    for (files, is) in [(&all[..2], true), (&all[..1], false), (&all[1..2], false), (&all, false)] {
+        assert_eq!(second.next(&lab(), scan(files)).is(&second), is, "{files:?}");
+    }
+    let unreadable = second.next(&lab(), fault("a.yaml", denied()));
+    assert!(!unreadable.next(&lab(), fault("a.yaml", denied())).is(&unreadable), "nobody knows what is in it");
 }
 
 /// Pieces of manifests, right and wrong, that random texts are made of.

@@ -291,7 +291,12 @@ fn a_silent_cluster_that_says_nothing_meanwhile_is_asked_by_one_request_at_a_tim
     let mut world = world().shop([2, 2, 0]);
     let begin = |world: &World| {
         let member = &world.snapshot.pools[0].members[AWS];
-        Attempt::begin(std::sync::Arc::clone(&member.endpoints[0].cell), std::sync::Arc::clone(&member.cell), Due::Answer, world.now)
+        Attempt::begin(
+            std::sync::Arc::clone(&member.endpoints[0].cell),
+            std::sync::Arc::clone(&member.cell),
+            Due::Answer,
+            world.now,
+        )
     };
     let asked = |world: &World| {
         let drawn = |seed| world.plan("www.example.com", "/", None, seed).next(world.now).unwrap();
