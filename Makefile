@@ -68,8 +68,8 @@ bench: setup ## Measure compile, plan and SNI lookup (optimised: the first build
 peers:
 	@.ci/need nginx haproxy envoy traefik caddy wrk h2load openssl
 
-pgo: setup ## Build with profile-guided optimisation: target/pgo/causeway (two release builds and two minutes of load)
-	@.ci/need nginx wrk h2load openssl llvm-profdata
+pgo: setup ## Build with profile-guided optimisation and BOLT: target/pgo/causeway (two release builds, four minutes of load)
+	@.ci/need nginx wrk h2load openssl llvm-profdata llvm-bolt
 	@benches/pgo
 
 bench-compare: setup peers ## Measure Causeway beside its peers; writes docs/performance.md (ARGS=--pgo: what `make pgo` built)

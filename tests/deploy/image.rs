@@ -31,8 +31,9 @@ fn the_program_that_is_built_is_the_one_that_is_copied_and_run() {
     let built = said(building, "RUN").find(|line| line.contains("cargo build")).unwrap();
     assert!(built.contains("--release --locked --bin causeway"), "{built}");
     let copied: Vec<_> = said(image, "COPY").collect();
-    let workdir = said(building, "WORKDIR").next().unwrap();
-    assert_eq!(copied, [format!("--from=build {workdir}/target/release/causeway /usr/local/bin/causeway")]);
+    assert_eq!(copied, ["--from=build /causeway /usr/local/bin/causeway"]);
+    assert!(built.contains("-o /causeway target/release/causeway"), "{built}");
+    assert!(built.contains("make pgo && cp target/pgo/causeway /causeway"), "{built}");
     assert_eq!(said(image, "ENTRYPOINT").next(), Some(r#"["/usr/local/bin/causeway"]"#));
     assert!(said(building, "FROM").next().unwrap().ends_with(" AS build"));
     // A compiler as new as the sources ask for.
