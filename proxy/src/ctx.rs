@@ -89,9 +89,18 @@ pub struct Try {
     pub answered: Option<Duration>,
     /// Ends the connection when the header is overdue; `None` where it is not known yet, or where silence is no fault.
     pub(crate) handle: Option<Handle>,
-    /// The connection, where several requests share it.
-    pub(crate) shared: Option<Handle>,
+    /// The connection, if it is one of HTTP/2: others may end it.
+    pub(crate) h2: Option<Handle>,
     pub(crate) deadline: Option<Deadline>,
+    /// Ends the connection when the backend is found to be gone.
+    pub(crate) doubt: Option<Deadline>,
+}
+
+impl Try {
+    /// The response's header is there: nothing ends the connection any more.
+    pub(crate) fn await_no_more(&mut self) {
+        (self.handle, self.deadline, self.doubt) = (None, None, None);
+    }
 }
 
 impl Ctx {
@@ -164,9 +173,11 @@ impl Ctx {
         Some(self.tries.wait(&self.limits, self.plan.as_ref(), &current.attempt, repeatable, now).most)
     }
 
-    /// Whether the connection was ended because the response's header was overdue.
+    /// Whether the connection was ended because the response's header was overdue, or nobody was there who could send one.
     pub(crate) fn overdue(&self) -> bool {
-        self.current.as_ref().and_then(|current| current.deadline.as_ref()).is_some_and(Deadline::passed)
+        self.current
+            .as_ref()
+            .is_some_and(|current| [&current.deadline, &current.doubt].into_iter().flatten().any(Deadline::passed))
     }
 
     /// The cluster that serves, or was tried last.
@@ -181,7 +192,7 @@ impl Ctx {
 
     /// Whether the connection was ended here since nothing came on it, for whichever request.
     pub(crate) fn was_ended(&self) -> bool {
-        self.current.as_ref().and_then(|current| current.shared.as_ref()).is_some_and(Handle::ended) || self.is_cut_off()
+        self.current.as_ref().and_then(|current| current.h2.as_ref()).is_some_and(Handle::ended) || self.is_cut_off()
     }
 
     /// Whether the way to the other edge leads nowhere: its lane was asked, and did not answer.

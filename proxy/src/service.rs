@@ -10,16 +10,19 @@
 //! logging                counted and logged
 //! ```
 //!
-//! Decisions are made elsewhere and are pure: `plan` in the core, `retry`, `head` and `headers` beside this; `decide` asks them. What is here
+//! Decisions are made elsewhere and are pure: `plan` in the core, `retry`, `head` and `headers` beside this; `decide` and `failed` ask them,
+//! `awaited` says what ends a try. What is here
 //! also closes what the engine leaves open; such places say so.
 
 pub(crate) mod admit;
+mod awaited;
 mod cdn_loop;
 mod crossing;
 mod decide;
 pub(crate) mod dial;
 mod doubt;
 mod engine;
+mod failed;
 pub(crate) mod head;
 mod headers;
 mod peer;
@@ -36,23 +39,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use causeway_core::Target;
 use causeway_core::cell::Due;
-use causeway_core::{Candidate, Target};
 use http::{HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
+use pingora::{Error, ErrorType, Result};
 
 use self::cdn_loop::Mark;
 use self::dial::{Dialers, Handle};
 pub use self::engine::engine;
 use self::peer::Carriage;
 pub(crate) use self::peer::{Proof, check_peer};
-use self::retry::{Failure, Verdict};
+use self::retry::Verdict;
 pub use self::stall::Engine;
-use self::stall::Watched;
 use crate::ctx::{Ctx, Try};
 use crate::limit::{Queues, RateLimits};
 use crate::listen::{Connection, Role, Stage};
@@ -70,73 +72,6 @@ pub struct Proxy {
     mark: Mark,
     rates: RateLimits,
     queues: Arc<Queues>,
-}
-
-impl Proxy {
-    /// Notes a try that found no connection, and whether there will be another one.
-    fn unconnected(&self, ctx: &mut Ctx, error: &mut Error) {
-        if let Some(current) = &mut ctx.current {
-            current.attempt.failed(self.shared.clock.now());
-        }
-        ctx.tries.unconnected += 1;
-        error.set_retry(self.retry(ctx, Verdict::Next, RetryReason::Connect));
-    }
-
-    /// Notes a failed try, and whether there will be another one.
-    fn retry(&self, ctx: &mut Ctx, verdict: Verdict, reason: RetryReason) -> bool {
-        let now = self.shared.clock.now();
-        let again = match verdict {
-            Verdict::GiveUp => false,
-            Verdict::Again => ctx.again(now),
-            Verdict::Next => ctx.draw(now) && self.afford(ctx, reason),
-        };
-        if again {
-            self.shared.metrics.retry(reason);
-        }
-        again
-    }
-
-    /// The making of a connection is a round trip, where there is no TLS on top: how far pods are that are dialled directly.
-    fn measure(&self, candidate: &Candidate, took: Duration) {
-        if candidate.target == Target::Pod && !candidate.protocol.is_tls() {
-            let snapshot = self.shared.snapshot.load();
-            let cluster = snapshot.clusters.iter().position(|info| info.id == candidate.cluster_id);
-            if let Some(distance) = cluster.and_then(|cluster| snapshot.distances.get(cluster)) {
-                distance.observe(took);
-            }
-        }
-    }
-
-    /// Watches a body that is still being sent. `handle` is that of a connection which carries nothing else.
-    fn watch_body(&self, session: &mut Session, handle: Option<Handle>, ctx: &mut Ctx) {
-        let Some(connection) = ctx.connection.as_ref().filter(|_| carriage(session) == Carriage::Exchange) else { return };
-        if session.is_body_done() || ctx.is_ping() {
-            return;
-        }
-        // The edge there watches its pods, and a connection of its own is ended when the header is overdue.
-        let shares = handle.is_none() && ctx.lane.is_none();
-        let watched = Watched {
-            // HTTP/1.1 has a timeout for each read, and what another edge sends it watches itself.
-            client: session.is_http2() && matches!(connection.role, Role::Client),
-            ended: handle.is_some(),
-            pause: ctx.pause.filter(|_| shares),
-        };
-        let patience = connection.timeouts.body;
-        let pieces = stall::watch(patience, watched, self.unfinished(session, shares, ctx));
-        if let (Some(handle), Some(current)) = (handle, &mut ctx.current) {
-            current.deadline = Some(handle.end_when(pieces.stuck(patience)));
-        }
-    }
-
-    /// Whether the pool's budget pays for another try. Where nothing was asked of a backend it costs nothing.
-    fn afford(&self, ctx: &Ctx, reason: RetryReason) -> bool {
-        let free = matches!(reason, RetryReason::Connect | RetryReason::Refused);
-        let paid = free || ctx.plan.as_ref().is_some_and(|plan| plan.pool.spend_retry());
-        if !paid {
-            self.shared.metrics.retry_denied();
-        }
-        paid
-    }
 }
 
 #[async_trait]
@@ -217,7 +152,7 @@ impl ProxyHttp for Proxy {
         let attempt = candidate.begin(due, now);
         let (address, protocol, target) = (candidate.address, candidate.protocol, candidate.target.clone());
         let (cluster, tls) = (candidate.cluster_id.clone(), candidate.tls.clone());
-        ctx.current = Some(Try { candidate, attempt, answered: None, handle: None, shared: None, deadline: None });
+        ctx.current = Some(Try { candidate, attempt, answered: None, handle: None, h2: None, deadline: None, doubt: None });
         match target {
             Target::Pod => {
                 let known = self.shared.authorities.load();
@@ -231,8 +166,13 @@ impl ProxyHttp for Proxy {
                     }
                 };
                 let mut peer = peer::peer(address, protocol, proof, carriage, connect, &self.dialers);
-                if carriage == Carriage::Exchange && session.is_body_done() {
-                    peer::limit_stream(&mut peer, ctx.pause);
+                if carriage == Carriage::Exchange {
+                    if !session.is_body_empty() {
+                        peer::alone(&mut peer);
+                    }
+                    if session.is_body_done() {
+                        peer::limit_stream(&mut peer, ctx.pause);
+                    }
                 }
                 Ok(Box::new(peer))
             }
@@ -247,81 +187,19 @@ impl ProxyHttp for Proxy {
     }
 
     /// No connection, so nothing was sent: any request may be tried elsewhere (the engine would not).
-    fn fail_to_connect(&self, _session: &mut Session, _peer: &HttpPeer, ctx: &mut Box<Ctx>, mut error: Box<Error>) -> Box<Error> {
-        if ctx.is_ping() {
-            crossing::blame(ctx, &error);
-            // What was kept and has ended is no sign of anything.
-            error.set_retry(ctx.tries.made < 2 && !matches!(error.etype(), ErrorType::ConnectTimedout));
-            return error;
-        }
-        self.unconnected(ctx, &mut error);
-        error
+    fn fail_to_connect(&self, _session: &mut Session, _peer: &HttpPeer, ctx: &mut Box<Ctx>, error: Box<Error>) -> Box<Error> {
+        self.no_connection(ctx, error)
     }
 
     fn error_while_proxy(
         &self,
         _peer: &HttpPeer,
         session: &mut Session,
-        mut error: Box<Error>,
+        error: Box<Error>,
         ctx: &mut Box<Ctx>,
         reused: bool,
     ) -> Box<Error> {
-        if matches!(error.etype(), &RETRIED_STATUS) {
-            // Decided when the response's header came.
-            error.set_retry(true);
-            return error;
-        }
-        let now = self.shared.clock.now();
-        let overdue = ctx.overdue();
-        if overdue {
-            // What the engine saw is a connection that ended.
-            error.etype = ErrorType::ReadTimedout;
-        }
-        if ctx.is_ping() {
-            crossing::blame(ctx, &error);
-            error.set_retry(reused && ctx.tries.made < 2);
-            return error;
-        }
-        if ctx.unserved {
-            ctx.tries.unconnected += 1;
-        }
-        let failure = Failure {
-            upstream: *error.esource() == ErrorSource::Upstream || ctx.unserved,
-            answered: ctx.answered(),
-            stale: reused && !overdue && !ctx.was_ended() && (error.retry == RetryType::ReusedOnly || goes_away(&error)),
-            refused: error.retry == RetryType::Decided(true) || ctx.unserved,
-            idempotent: session.req_header().method.is_idempotent(),
-            replayable: !session.as_ref().retry_buffer_truncated(),
-        };
-        ctx.tries.stale += u32::from(failure.stale);
-        if failure.blames()
-            && let Some(current) = &mut ctx.current
-        {
-            if overdue {
-                ctx.tries.overdue(&mut current.attempt, ctx.plan.as_mut(), now);
-            } else {
-                current.attempt.failed(now);
-            }
-        }
-        if ctx.is_cut_off()
-            && let Some(plan) = &mut ctx.plan
-        {
-            // Other lanes there lead over the same link.
-            plan.leave_cluster();
-        }
-        let reason = match error.etype() {
-            _ if failure.refused || failure.stale => RetryReason::Refused,
-            ErrorType::ReadTimedout | ErrorType::WriteTimedout => RetryReason::Timeout,
-            _ => RetryReason::Reset,
-        };
-        // The engine panics where nobody decides.
-        let verdict = match failure.verdict() {
-            // Whoever decided to send it here decides where else to.
-            Verdict::Next if ctx.hop => Verdict::GiveUp,
-            verdict => verdict,
-        };
-        error.set_retry(self.retry(ctx, verdict, reason));
-        error
+        self.broke(session, error, ctx, reused)
     }
 
     async fn connected_to_upstream(
@@ -336,30 +214,13 @@ impl ProxyHttp for Proxy {
         if let Some(lane) = ctx.lane.clone() {
             self.check_peer(digest)?;
             self.watch_lane(lane, carriage(session), ctx);
-            self.watch_body(session, None, ctx);
+            self.watch_body(session, None, None, ctx);
             return Ok(());
         }
-        if let Some(current) = ctx.current.as_ref().filter(|_| !reused) {
-            self.measure(&current.candidate, self.shared.clock.now().since(current.attempt.started()));
+        if !reused {
+            self.measure(ctx);
         }
-        let Some(current) = &mut ctx.current else { return Ok(()) };
-        let exchange = carriage(session) == Carriage::Exchange;
-        let handle = Handle::of(digest);
-        if peer.options.alpn.get_min_http_version() == 2 {
-            let (address, patience) = (current.candidate.address, ctx.limits.connect_timeout);
-            let silence = current.attempt.silence(self.shared.clock.now());
-            let knock = doubt::Knock { address, tls: current.candidate.protocol.is_tls(), patience };
-            let ear = current.attempt.ear();
-            current.shared.clone_from(&handle);
-            current.deadline = handle.map(|handle| doubt::watch(handle, knock, silence, ear));
-        } else if exchange {
-            current.handle = handle;
-        }
-        if exchange && !session.is_body_done() {
-            current.attempt.sending();
-            let handle = current.handle.clone();
-            self.watch_body(session, handle, ctx);
-        }
+        self.watch_pod(session, Handle::of(digest), peer, ctx);
         Ok(())
     }
 
@@ -439,7 +300,7 @@ impl ProxyHttp for Proxy {
         }
         if let Some(current) = &mut ctx.current {
             current.answered = Some(now.since(current.attempt.started()));
-            (current.handle, current.deadline) = (None, None);
+            current.await_no_more();
         }
         if status == StatusCode::SWITCHING_PROTOCOLS {
             // From here on silence is no fault, for hours.
@@ -499,12 +360,6 @@ impl ProxyHttp for Proxy {
     fn suppress_proxy_warn_log(&self, _: &Session, _: &Box<Ctx>, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
     }
-}
-
-/// Whether the backend was ending the connection in order, and did not take the request any more (RFC 9113 section 6.8).
-fn goes_away(error: &Error) -> bool {
-    let cause = error.root_cause().downcast_ref::<h2::Error>();
-    cause.is_some_and(|cause| cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR))
 }
 
 /// Whether the request may be sent to another backend after this one has seen it: nothing comes of it twice, and all of its

@@ -122,6 +122,11 @@ impl Calls {
     pub async fn call(&mut self) -> Call {
         soon("a call", self.come.recv()).await.expect("it listens")
     }
+
+    /// Whether no call waits to be taken.
+    pub fn is_idle(&self) -> bool {
+        self.come.is_empty()
+    }
 }
 
 impl Drop for Calls {

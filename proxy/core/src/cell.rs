@@ -23,7 +23,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub use attempt::{Attempt, Blame, Due, Ear, Witness};
+pub use attempt::{Attempt, Blame, Due, Ear};
 pub(crate) use budget::RetryBudget;
 pub use cluster::{Closed, ClusterCell};
 pub use endpoint::EndpointCell;

@@ -165,7 +165,7 @@ impl Proxy {
         if let Some(current) = ctx.current.as_mut().filter(|_| carriage != Carriage::Upgrade) {
             let silence = current.attempt.silence(self.shared.clock.now());
             let (peers, ear) = (Arc::clone(&self.shared.peers), current.attempt.ear());
-            current.deadline = Some(doubt::watch_lane(lane, peers, silence, ear));
+            current.doubt = Some(doubt::watch_lane(lane, peers, silence, ear));
         }
     }
 

@@ -119,6 +119,14 @@ pub(crate) fn check_peer(address: SocketAddr, protocol: AppProtocol, proof: Proo
     peer
 }
 
+/// Over HTTP/2: a connection that carries nothing else meanwhile. A request with a body has one, so that its try can be ended from outside
+/// as one over HTTP/1.1: the engine has no limit that begins when the body is sent, and no way to reset one stream of many.
+pub(crate) fn alone(peer: &mut HttpPeer) {
+    if peer.options.alpn.get_min_http_version() == 2 {
+        peer.options.max_h2_streams = 1;
+    }
+}
+
 /// Over HTTP/2: how long the response's header may take, and each pause within its body, before the engine resets this stream and no
 /// other. Not for a request whose body is still being sent, since that would count.
 pub(crate) fn limit_stream(peer: &mut HttpPeer, limit: Option<Duration>) {
@@ -165,7 +173,15 @@ mod tests {
             to(AppProtocol::Https, by(&one), Carriage::Upgrade),
             to(AppProtocol::Https, by(&other), Carriage::Exchange),
         ]
-        .map(|peer| peer.reuse_hash());
+        .into_iter()
+        .chain([AppProtocol::H2c, AppProtocol::H2].map(|protocol| {
+            let mut peer = to(protocol, under("a.example.com"), Carriage::Exchange);
+            alone(&mut peer);
+            assert_eq!(peer.options.max_h2_streams, 1);
+            peer
+        }))
+        .map(|peer| peer.reuse_hash())
+        .collect::<Vec<_>>();
         assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
         let shared = |host| to(AppProtocol::Http, under(host), Carriage::Exchange).reuse_hash();
         assert_eq!(shared("a.example.com"), shared("b.example.com"), "plain ones are shared by all hosts");

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use causeway_config::TlsVersion;
 use causeway_core::Nanos;
-use causeway_core::cell::Witness;
 use http::header::USER_AGENT;
 use pingora::proxy::Session;
 
@@ -37,14 +36,12 @@ impl Proxy {
         }
     }
 
-    /// What there is to tell of a request, in case that nobody is left who could when it ends. `blames`: whether the endpoint is to
-    /// blame where it never answers.
-    pub(super) fn unfinished(&self, session: &Session, blames: bool, ctx: &Ctx) -> Unfinished {
+    /// What there is to tell of a request, in case that nobody is left who could when it ends.
+    pub(super) fn unfinished(&self, session: &Session, ctx: &Ctx) -> Unfinished {
         let outcome = Outcome { status: Status::Aborted, duration: Duration::ZERO, received: 0, sent: 0 };
         let logged = ctx.logged && self.shared.access_log.is_some();
         let entry = logged.then(|| Box::new(entry(session, ctx, None, &outcome)));
-        let witness = ctx.current.as_ref().filter(|_| blames).map(|current| current.attempt.witness());
-        Unfinished { began: ctx.began, outcome, series: self.series(ctx), entry, witness }
+        Unfinished { began: ctx.began, outcome, series: self.series(ctx), entry }
     }
 
     fn series(&self, ctx: &Ctx) -> Arc<Series> {
@@ -59,25 +56,19 @@ pub(super) struct Unfinished {
     outcome: Outcome,
     series: Arc<Series>,
     entry: Option<Box<Entry>>,
-    /// Until a response has begun.
-    witness: Option<Witness>,
 }
 
 impl Unfinished {
     /// A response has begun.
     pub(super) fn answered(&mut self, status: u16) {
         self.outcome.status = Status::from(status);
-        self.witness = None;
         if let Some(entry) = &mut self.entry {
             entry.status = Some(status);
         }
     }
 
-    /// It was dropped for `reason`, after so many bytes of its body, since nothing had moved for as long as `waited`.
-    pub(super) fn end(self, shared: &Shared, reason: RefusalReason, waited: Duration, received: u64) {
-        if let Some(witness) = self.witness.filter(|_| reason == RefusalReason::Timeout) {
-            witness.overdue(waited, shared.clock.now());
-        }
+    /// It was dropped for `reason`, after so many bytes of its body.
+    pub(super) fn end(self, shared: &Shared, reason: RefusalReason, received: u64) {
         let duration = shared.clock.now().since(self.began);
         self.series.record(&Outcome { duration, received, ..self.outcome });
         if let (Some(mut entry), Some(log)) = (self.entry, &shared.access_log) {

@@ -5,14 +5,13 @@
 //! backend's connection has taken it. Where nothing moves for too long, it is the backend that does not take while a piece is out,
 //! and else the client that does not send.
 //!
-//! A connection of HTTP/1.1 to a backend is ended then (`dial`), and the engine sees a failure, which is blamed, tried elsewhere or
-//! answered 504 as any other. In the midst of one of HTTP/2, or of a client's stream, nothing can be ended from outside: all of the
-//! exchange is dropped, which resets the streams (`CANCEL`) and leaves their connections alone. What is told of the request then was
-//! written down before, and the backend is blamed where it was its turn. The engine's own limit for writing is of no use: it goes on
-//! to wait for an answer.
+//! The connection to the backend, which carries nothing else where there is a body, is ended then (`dial`), and the engine sees a failure,
+//! which is blamed, tried elsewhere or answered 504 as any other. Where it is the client that does not send, or a response has begun,
+//! nothing can be ended from outside: all of the exchange is dropped, which resets the streams (`CANCEL`) and leaves their connections alone.
+//! What is told of the request then was written down before. The engine's own limit for writing is of no use: it goes on to wait for an
+//! answer.
 //!
-//! So it is too where a backend of HTTP/2 has all of the body and then says nothing. The engine's limit for that would run while the body
-//! is sent.
+//! So it is too where a backend of HTTP/2 pauses within its answer to a body: the engine's limit for that would run while the body is sent.
 //!
 //! Streams on which silence means nothing, such as gRPC's, are not watched.
 
@@ -48,14 +47,14 @@ tokio::task_local! {
 /// A body that is watched.
 struct Body {
     patience: Duration,
-    /// How long the backend may say nothing once it has everything; `None` where others see to that.
+    /// How long the backend may say nothing within its response; `None` where others see to that.
     pause: Option<Duration>,
     pieces: Arc<Pieces>,
     /// When the backend was heard last, or had everything; `None` before.
     heard: Option<Instant>,
     /// Whether it is the client's turn where nothing is out. Not once it has sent everything, nor where others see to that.
     sends: bool,
-    /// Whether the connection to the backend is ended when it does not take.
+    /// Whether the connection to the backend is ended when it does not take, or does not answer.
     ended: bool,
     /// Bytes that came.
     received: u64,
@@ -67,9 +66,9 @@ struct Body {
 pub(super) struct Watched {
     /// Whether the client is watched here.
     pub(super) client: bool,
-    /// Whether a backend that takes nothing sees the end of its connection.
+    /// Whether a backend that takes nothing, or does not answer, sees the end of its connection.
     pub(super) ended: bool,
-    /// How long the backend may say nothing once it has everything, where that is seen to here.
+    /// How long the backend may say nothing within its response, where that is seen to here.
     pub(super) pause: Option<Duration>,
 }
 
@@ -123,13 +122,13 @@ pub(super) fn heard() {
 }
 
 impl Body {
-    /// As things stand: since when nothing has moved, how long that may last, and what it is then.
-    fn end(&self) -> Option<(Instant, Duration, RefusalReason)> {
+    /// As things stand: until when something has to move, and what it is if nothing does.
+    fn end(&self) -> Option<(Instant, RefusalReason)> {
         let (out, since) = self.pieces.moved();
         match (out, self.heard, self.pause) {
-            (true, ..) if !self.ended => Some((since, self.patience, RefusalReason::Timeout)),
-            (false, ..) if self.sends => Some((since, self.patience, RefusalReason::SlowBody)),
-            (false, Some(heard), Some(pause)) => Some((since.max(heard), pause, RefusalReason::Timeout)),
+            (true, ..) if !self.ended => Some((since + self.patience, RefusalReason::Timeout)),
+            (false, ..) if self.sends => Some((since + self.patience, RefusalReason::SlowBody)),
+            (false, Some(heard), Some(pause)) if !self.ended => Some((since.max(heard) + pause, RefusalReason::Timeout)),
             _ => None,
         }
     }
@@ -137,13 +136,12 @@ impl Body {
 
 /// Ready when the body is overdue. To be asked whenever the request was served a bit: what it sees changes only then, or for the
 /// better.
-fn overdue(alarm: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<(RefusalReason, Duration)> {
+fn overdue(alarm: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<RefusalReason> {
     loop {
         let end = BODY.with(|watched| watched.borrow().as_ref().and_then(Body::end));
-        let Some((since, patience, reason)) = end else { return Poll::Pending };
-        let end = since + patience;
+        let Some((end, reason)) = end else { return Poll::Pending };
         if end <= Instant::now() {
-            return Poll::Ready((reason, since.elapsed()));
+            return Poll::Ready(reason);
         }
         // Set anew only when it has rung: most bodies move all the time.
         let alarm = alarm.get_or_insert_with(|| Box::pin(sleep_until(end)));
@@ -178,10 +176,10 @@ impl HttpServerApp for Engine {
         };
         match BODY.scope(RefCell::default(), served).await {
             Ok(served) => served,
-            Err(((reason, waited), body)) => {
+            Err((reason, body)) => {
                 self.shared.metrics.refusal(reason);
                 if let Some(body) = body {
-                    body.story.end(&self.shared, reason, waited, body.received);
+                    body.story.end(&self.shared, reason, body.received);
                 }
                 None
             }

@@ -122,11 +122,6 @@ impl Attempt {
         Ear { endpoint: Arc::clone(&self.endpoint), last: self.started, vouched, condemned, asks: false }
     }
 
-    /// Who can tell that no answer came where the try itself ends without a word.
-    pub fn witness(&self) -> Witness {
-        Witness { endpoint: Arc::clone(&self.endpoint), cluster: Arc::clone(&self.cluster) }
-    }
-
     /// The time for it is over; who is to blame.
     pub fn overdue(&mut self, now: Nanos) -> Blame {
         if self.endpoint.heard_since(self.started.max(now.before(self.patience_in_silence(now)))) {
@@ -196,24 +191,6 @@ impl Ear {
     pub fn vouch(&mut self) {
         if std::mem::take(&mut self.asks) {
             self.endpoint.settle(true);
-        }
-    }
-}
-
-/// Outlives a try, to tell that its answer never came.
-#[derive(Debug)]
-pub struct Witness {
-    endpoint: Arc<EndpointCell>,
-    cluster: Arc<ClusterCell>,
-}
-
-impl Witness {
-    /// Nothing came of the try for as long as `waited`. The endpoint is to blame, unless it has answered others meanwhile: then that
-    /// one was slow.
-    pub fn overdue(&self, waited: Duration, now: Nanos) {
-        if !self.endpoint.heard_since(now.before(waited)) {
-            self.cluster.no_answer(now);
-            self.endpoint.no_answer(waited, true, now);
         }
     }
 }
