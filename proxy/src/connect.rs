@@ -22,6 +22,10 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(15), Duration::fro
 /// has ended.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Bytes that may wait in the kernel until the link takes them, where a ping must not wait long behind them. What is on its way is beside that,
+/// and as much as the link bears.
+const UNSENT: u32 = 64 * 1024;
+
 /// Connects, and gives a second handle of the socket, by which the connection can be ended while the engine has it.
 ///
 /// `upgrade`: for a request that may become a tunnel. See [`Unhurried`]; the engine keeps no such connection for another request.
@@ -47,6 +51,11 @@ pub(crate) fn watch(stream: &tokio::net::TcpStream) -> io::Result<()> {
     let (time, interval) = KEEP_ALIVE;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time).with_interval(interval))?;
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
+/// Has what is sent wait in its streams, where a ping overtakes it, rather than in the kernel (`TCP_NOTSENT_LOWAT`), whose buffer holds megabytes.
+pub(crate) fn hold_little(stream: impl std::os::fd::AsFd) -> io::Result<()> {
+    SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)
 }
 
 /// A socket whose first read after a write has nothing yet, so that everybody else gets a turn before.

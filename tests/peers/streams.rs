@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use causeway_tests::wan::{Relay, Shape};
 use causeway_tests::{Answer, Client, H2cOrigin, Origin, Peered, client, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::{AWS, WWW, shop};
+use super::{AWS, AZURE, WWW, shop};
 
 /// A fleet whose only pod, in azure, speaks HTTP/2 with prior knowledge.
 async fn grpc(origin: &H2cOrigin, more: &str) -> Peered {
@@ -195,6 +196,43 @@ async fn a_large_body_waits_for_whoever_reads_slowly() {
     let (taken, grown) = large(size).await;
     assert!(taken < size / 2, "nobody read, and yet {taken} bytes were taken");
     assert!(grown < 48 << 10, "the process grew by {grown} kB for a body of {} kB", size >> 10);
+}
+
+/// More than two seconds of it go over a link of 2 Mbit/s, where pings between edges have one second, or five, for their answer.
+const LARGE: usize = 600_000;
+
+/// A fleet whose only pod, in azure, answers with a large body, behind such a link.
+async fn far(origin: &Origin) -> (Peered, Relay) {
+    let fleet = shop([None, Some(origin), None], "").await;
+    let link = Relay::start(fleet.peer(AZURE), Shape::narrow(Duration::from_millis(20), 2.5e5), 1);
+    fleet.move_peer(AZURE, link.address);
+    fleet.until_admin_says(AWS, "/snapshot", &format!("\"address\": \"{}\"", link.address)).await;
+    (fleet, link)
+}
+
+/// What takes long to be sent is no silence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_link_takes_a_large_body() {
+    let origin = Origin::named("azure").await;
+    let (fleet, _link) = far(&origin).await;
+    let mut client = Client::h1(fleet.https(AWS), WWW).await;
+    let body = "x".repeat(LARGE * 5 / 2);
+    client.send(format!("POST / HTTP/1.1\r\nHost: {WWW}\r\nContent-Length: {}\r\n\r\n{body}", body.len())).await;
+    assert_eq!(client.receive().await.status(), 200);
+    assert_eq!(origin.requests()[0].body.len(), body.len());
+}
+
+/// More of them than there are lanes: some wait behind others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_link_brings_large_bodies_beside_each_other() {
+    let origin = Origin::start(|_| Answer::ok(&"x".repeat(LARGE))).await;
+    let (fleet, _link) = far(&origin).await;
+    let edge = fleet.https(AWS);
+    let loads: Vec<_> = (0..6).map(|_| tokio::spawn(async move { Client::h1(edge, WWW).await.get(WWW, "/").await })).collect();
+    for load in loads {
+        let response = load.await.unwrap();
+        assert_eq!((response.status(), response.body.len()), (200, LARGE));
+    }
 }
 
 /// The size that the product promises; `make soak` runs it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,8 +19,8 @@ use tokio::time::Instant;
 /// What a relay reads at once.
 const CHUNK: usize = 16 * 1024;
 
-/// Chunks under way in one direction: with [`CHUNK`], a window of a mebibyte.
-const IN_FLIGHT: usize = 64;
+/// What a wide link takes before it has delivered it.
+const WIDE: usize = 1 << 20;
 
 /// How a link carries what it carries.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +31,19 @@ pub struct Shape {
     pub jitter: f64,
     /// Each way.
     pub bytes_per_second: f64,
+    /// Bytes that it takes before it has delivered them, each way.
+    pub queue: usize,
 }
 
 impl Shape {
+    /// A link so narrow that what is to be sent piles up before it, and not in it.
+    pub fn narrow(rtt: Duration, bytes_per_second: f64) -> Self {
+        Self { bytes_per_second, queue: 4 * CHUNK, ..Self::of(rtt) }
+    }
+
     /// A link of 100 Mbit/s with a tenth of jitter.
     pub fn of(rtt: Duration) -> Self {
-        Self { rtt, jitter: 0.1, bytes_per_second: 12.5e6 }
+        Self { rtt, jitter: 0.1, bytes_per_second: 12.5e6, queue: WIDE }
     }
 }
 
@@ -225,6 +232,12 @@ async fn carry(client: TcpStream, link: Link, carried: Carried, condition: watch
     let server = TcpStream::connect(link.target).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
+    if link.shape.queue < WIDE {
+        // The kernel's own buffers are part of the queue.
+        for stream in [&client, &server] {
+            SockRef::from(stream).set_recv_buffer_size(link.shape.queue)?;
+        }
+    }
     // Three packets have made the connection before the first byte is sent.
     let connected = begun + link.shape.rtt;
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
@@ -241,7 +254,7 @@ async fn pump(
     (direction, carried): (Direction, Carried),
     mut condition: watch::Receiver<Condition>,
 ) -> std::io::Result<()> {
-    let (chunks, mut arriving) = mpsc::channel::<(Instant, Vec<u8>)>(IN_FLIGHT);
+    let (chunks, mut arriving) = mpsc::channel::<(Instant, Vec<u8>)>(link.shape.queue / CHUNK);
     let mut rng = fastrand::Rng::with_seed(link.seed);
     let read = async move {
         let mut free = begin;

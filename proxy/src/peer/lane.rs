@@ -27,7 +27,7 @@ use pingora::{ErrorType, OrErr, Result};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-use crate::connect::connect;
+use crate::connect::{connect, hold_little};
 
 /// How many lanes there are to each address.
 pub const LANES: u8 = 4;
@@ -37,6 +37,9 @@ pub const ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// So long without anything, and the connection leads nowhere: as long as it takes until a link is down.
 const DEAF: Duration = Duration::from_secs(3);
+
+/// Within this time something comes, or is acknowledged, where much is being carried slowly.
+const MOVES: Duration = Duration::from_millis(500);
 
 /// A connection that is kept to one address.
 pub struct Lane {
@@ -110,6 +113,14 @@ impl Opened {
         let moves = info.tcpi_unacked > 0 && !long(info.tcpi_last_ack_recv);
         let made = self.certificate.get().is_some();
         made && !self.upgrade && sent < received && long(received) && !moves
+    }
+
+    /// Whether bytes arrive at either end.
+    fn moves(&self) -> bool {
+        let Ok(info) = get_tcp_info(self.socket.as_raw_fd()) else { return false };
+        let just = |ms: u32| Duration::from_millis(ms.into()) < MOVES;
+        let made = self.certificate.get().is_some();
+        made && !self.upgrade && (just(info.tcpi_last_data_recv) || info.tcpi_unacked > 0 && just(info.tcpi_last_ack_recv))
     }
 }
 
@@ -204,6 +215,11 @@ impl Lane {
         self.lives.load(Relaxed)
     }
 
+    /// Whether bytes arrive at either end: then a ping without an answer waits its turn, or its answer does, and nobody is gone.
+    pub fn moves(&self) -> bool {
+        self.standing().iter().any(|opened| opened.moves())
+    }
+
     /// Ends its connections, with every request on them.
     pub fn cut(&self) {
         self.cut_where(|_, _| true);
@@ -257,6 +273,7 @@ impl L4Connect for LaneDialer {
     async fn connect(&self, address: &EngineAddr) -> Result<Stream> {
         let connected = tokio::time::timeout(self.limit, connect(address, self.upgrade)).await;
         let (mut stream, socket) = connected.or_err(ErrorType::ConnectTimedout, "connecting to a peer")??;
+        hold_little(&socket).or_err(ErrorType::SocketError, "limiting what the socket holds")?;
         let made = Arc::new(Opened { socket, group: self.group, upgrade: self.upgrade, certificate: OnceLock::new() });
         let mut opened = self.lane.opened.lock().unwrap_or_else(PoisonError::into_inner);
         opened.retain(|opened| opened.strong_count() > 0);

@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
+use crate::connect::hold_little;
 use crate::listen::{
     ClientDoor, ClientIo, Connection, HeadLimits, IoLimits, KEEP_ALIVE, PeerFacts, Role, accept, http1, with_drain,
 };
@@ -110,6 +111,7 @@ where
 
     async fn greet(&self, stream: TcpStream) -> Result<(TlsStream<TcpStream>, ClusterId), Refused> {
         let trust = self.shared.peers.trust.load().ok_or(Refused::NoTrust)?;
+        hold_little(&stream).map_err(Refused::Handshake)?;
         let accepting = TlsAcceptor::from(Arc::clone(&trust.server)).accept(stream);
         let limit = self.shared.snapshot.load().config.limits.handshake_timeout;
         let accepted = tokio::time::timeout(limit, accepting).await;
