@@ -12,6 +12,8 @@ pub(crate) struct Edge {
     pub(crate) home: usize,
     pub(crate) snapshot: Snapshot,
     reaching: Reaching,
+    /// Until when it gets no processor.
+    pub(crate) starved: Nanos,
 }
 
 /// A request on its way. All are idempotent, and have no body.
@@ -35,7 +37,7 @@ pub(crate) enum Failure {
 impl Edge {
     pub(crate) fn new(home: usize, fleet: &Fleet, now: Nanos) -> Self {
         let snapshot = fleet.compile(home, &Snapshot::empty(std::sync::Arc::clone(&fleet.config)), now);
-        let mut edge = Self { home, snapshot, reaching: Reaching::default() };
+        let mut edge = Self { home, snapshot, reaching: Reaching::default(), starved: Nanos(0) };
         edge.reaching.follow(&edge.snapshot, now);
         edge
     }

@@ -86,6 +86,18 @@ impl Report {
         shares[client][cluster]
     }
 
+    /// The smallest share that a cluster ever had of the clients near it.
+    pub(crate) fn least_share(&self, edge: usize, cluster: usize) -> f64 {
+        self.shares[edge].iter().map(|(_, shares)| shares[cluster][cluster]).fold(1.0, f64::min)
+    }
+
+    /// All tries of an edge, and for how many requests.
+    pub(crate) fn all_tries(&self, edge: usize) -> (usize, usize) {
+        let seconds = &self.seconds[edge];
+        let tries: u32 = seconds.iter().flat_map(|second| second.tries).sum();
+        (tries as usize, seconds.iter().map(|second| second.took.len()).sum())
+    }
+
     /// No share changes its direction twice within a hold-down, whatever happens: traffic does not swing to and fro.
     pub(crate) fn assert_steady(&self) {
         let rows = (0..3).flat_map(|edge| (0..3).flat_map(move |client| (0..3).map(move |cluster| (edge, client, cluster))));

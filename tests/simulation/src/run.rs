@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use causeway_core::retry::Wait;
-use causeway_core::{Nanos, health, tick};
+use causeway_core::{Nanos, health, pulse, tick};
 
 use crate::clouds::{CLOUDS, Clouds, Fate};
 use crate::edge::{Edge, Failure, Request};
@@ -17,6 +17,9 @@ pub(crate) const PODS: usize = 100;
 
 /// Between two requests, of all edges together: 1,000 a second.
 pub(crate) const BUSY: Duration = Duration::from_millis(1);
+
+/// How much longer a limit that ran out while the edge was late waits for what came meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// When the play begins: a clock that begins at zero would make everything look very old.
 const BEGIN: Nanos = Nanos(1_000_000_000_000);
@@ -31,13 +34,21 @@ pub(crate) struct Stage {
     pub(crate) fleet: Fleet,
     /// Whether the API servers have said something new.
     pub(crate) told: bool,
+    /// By edge, for how long it gets no processor from now on.
+    pub(crate) starve: [Duration; 3],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Script(usize),
     Tick,
+    /// The threads of all edges that serve requests beat, where they run.
+    Beat,
+    /// An edge runs again.
+    Wake(usize),
     Arrive,
+    /// At an edge, of a client near a cloud, whose request waited until the edge ran again.
+    Late(usize, usize),
     /// Of a request and its try.
     Answer(u64, u32),
     Refused(u64, u32),
@@ -71,7 +82,7 @@ pub(crate) fn run(seed: u64, seconds: usize, pace: Duration, script: Script) -> 
         events: 0,
         requests: HashMap::new(),
         edges,
-        stage: Stage { clouds: Clouds::new(PODS), fleet, told: false },
+        stage: Stage { clouds: Clouds::new(PODS), fleet, told: false, starve: [Duration::ZERO; 3] },
         script: Vec::new(),
         rng: fastrand::Rng::with_seed(seed),
         report: Report::new(seed, seconds),
@@ -82,6 +93,7 @@ pub(crate) fn run(seed: u64, seconds: usize, pace: Duration, script: Script) -> 
     }
     run.script = script;
     run.after(Duration::ZERO, Event::Tick);
+    run.after(Duration::ZERO, Event::Beat);
     run.after(pace, Event::Arrive);
     run.play();
     run.report
@@ -96,10 +108,17 @@ impl Run {
     fn play(&mut self) {
         while let Some(Reverse((now, _, event))) = self.queue.pop() {
             self.now = now;
+            if let Some(later) = self.late(event) {
+                self.at(later, event);
+                continue;
+            }
             match event {
                 Event::Script(index) => self.follow(index),
                 Event::Tick => self.tick(),
+                Event::Beat => self.beat(),
+                Event::Wake(edge) => self.edges[edge].snapshot.pulse.beat(now),
                 Event::Arrive => self.arrive(),
+                Event::Late(edge, client) => self.begin(edge, client),
                 Event::Answer(id, made) => self.answer(id, made),
                 Event::Refused(id, made) => self.fail(id, made, Failure::Unconnected),
                 Event::Silence(id, made, left) => self.silence(id, made, left),
@@ -120,8 +139,34 @@ impl Run {
         self.at(self.now.after(delay), event);
     }
 
+    /// When an event is seen that comes while its edge gets no processor. Ticks and API servers have threads of their own.
+    fn late(&self, event: Event) -> Option<Nanos> {
+        let (id, look) = match event {
+            Event::Answer(id, _) | Event::Refused(id, _) => (id, Duration::ZERO),
+            Event::Silence(id, ..) | Event::GiveUp(id, _) => (id, LOOK),
+            _ => return None,
+        };
+        let (request, ..) = self.requests.get(&id)?;
+        let wakes = self.edges[request.edge].starved;
+        (self.now < wakes).then(|| wakes.after(look))
+    }
+
+    fn beat(&mut self) {
+        for edge in self.edges.iter().filter(|edge| edge.starved <= self.now) {
+            edge.snapshot.pulse.beat(self.now);
+        }
+        if self.now < self.end {
+            self.after(pulse::PERIOD, Event::Beat);
+        }
+    }
+
     fn follow(&mut self, index: usize) {
         (self.script[index].1)(&mut self.stage);
+        for (edge, time) in std::mem::take(&mut self.stage.starve).into_iter().enumerate().filter(|(_, time)| !time.is_zero()) {
+            let wakes = self.now.after(time);
+            self.edges[edge].starved = wakes;
+            self.at(wakes, Event::Wake(edge));
+        }
         if std::mem::take(&mut self.stage.told) {
             for edge in &mut self.edges {
                 edge.learn(&self.stage.fleet, self.now);
@@ -144,14 +189,22 @@ impl Run {
 
     fn arrive(&mut self) {
         let (edge, client) = (self.rng.usize(..CLOUDS.len()), self.rng.usize(..CLOUDS.len()));
-        let request = self.edges[edge].request(client, self.rng.u64(..), self.now);
-        let id = self.events;
-        self.try_next(id, request);
+        match self.edges[edge].starved {
+            wakes if self.now < wakes => self.at(wakes, Event::Late(edge, client)),
+            _ => self.begin(edge, client),
+        }
         // Not to the beat: clients do not agree on when to ask.
         let pause = self.pace.mul_f64(2.0 * self.rng.f64());
         if self.now.after(pause) < self.end {
             self.after(pause, Event::Arrive);
         }
+    }
+
+    fn begin(&mut self, edge: usize, client: usize) {
+        let request = self.edges[edge].request(client, self.rng.u64(..), self.now);
+        // Each has one of its own: several begin where an edge wakes.
+        self.events += 1;
+        self.try_next(self.events, request);
     }
 
     fn try_next(&mut self, id: u64, mut request: Request) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use causeway_core::Nanos;
 use causeway_core::cluster::{Endpoint, Freshness};
 
-use crate::clouds::{AWS, AZURE, GOOGLE, Mood};
+use crate::clouds::{AWS, AZURE, CLOUDS, GOOGLE, Mood};
 use crate::fleet::endpoint;
 use crate::report::Report;
 use crate::run::{BUSY, Change, PODS, Script, Stage, run};
@@ -236,6 +236,22 @@ fn asymmetric_partition() {
             let served = report.served(edge, GOOGLE, SEEN, HEALED);
             assert!(served > 700, "seed {}: it is well for the others: {served}\n{report}", report.seed);
         }
+    });
+}
+
+#[test]
+fn starved_edge() {
+    // The edge in aws gets no processor for most of a second, again and again, and hears nothing of anybody meanwhile.
+    let starve = |n: u32| at(FAULT + 3.0 * f64::from(n), |s: &mut Stage| s.starve[AWS] = Duration::from_millis(700));
+    let script = move || (0..5).map(starve).collect();
+    play(25, script, |report| {
+        at_most(report, "failed", report.failed(0.0, 25.0), 0.0);
+        for cloud in [AWS, AZURE, GOOGLE] {
+            let least = report.least_share(AWS, cloud);
+            assert!(least > 0.99, "seed {}: nobody is to blame, yet {} has {least}\n{report}", report.seed, CLOUDS[cloud]);
+        }
+        let (tries, requests) = report.all_tries(AWS);
+        assert_eq!(tries, requests, "seed {}: nothing is tried twice\n{report}", report.seed);
     });
 }
 
