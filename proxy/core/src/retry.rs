@@ -64,7 +64,9 @@ impl Tries {
             None if early => (attempt.patience(), attempt.patience_in_silence(now)),
             None => (RESPONSE_TIMEOUT, RESPONSE_TIMEOUT),
         };
-        let most = self.due.map_or(most, |due| most.min(due.since(now)));
+        // Where the body is still coming all of the time is left.
+        let left = self.due.map(|due| due.since(now)).or(limits.request_timeout);
+        let most = left.map_or(most, |left| most.min(left));
         Wait { most, in_silence: most.min(in_silence) }
     }
 
