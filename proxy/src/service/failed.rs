@@ -10,6 +10,7 @@ use crate::metrics::RetryReason;
 
 impl Proxy {
     /// The try found no connection, so nothing was sent: any request may be tried elsewhere (the engine would not).
+    #[allow(clippy::unnecessary_box_returns, reason = "as the engine hands them about")]
     pub(super) fn no_connection(&self, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
         if ctx.is_ping() {
             crossing::blame(ctx, &error);
@@ -31,6 +32,7 @@ impl Proxy {
     }
 
     /// The try failed after its connection stood.
+    #[allow(clippy::unnecessary_box_returns, reason = "as the engine hands them about")]
     pub(super) fn broke(&self, session: &Session, mut error: Box<Error>, ctx: &mut Ctx, reused: bool) -> Box<Error> {
         if matches!(error.etype(), &RETRIED_STATUS) {
             // Decided when the response's header came.

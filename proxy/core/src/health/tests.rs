@@ -306,7 +306,9 @@ fn a_silent_cluster_that_says_nothing_meanwhile_is_asked_by_one_request_at_a_tim
     world.pass(0.5);
     assert_eq!(asked(&world), 0);
     world.pass(0.5);
-    owed.iter_mut().for_each(|attempt| attempt.failed(world.now));
+    for attempt in &mut owed {
+        attempt.failed(world.now);
+    }
     assert!(!world.snapshot.pools[0].members[AWS].cell.gone(), "these went there before it was silent");
     world.pass(0.1).pass(2.1);
     assert!((1..60).contains(&asked(&world)), "a few of a hundred find out");
