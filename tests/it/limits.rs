@@ -28,10 +28,6 @@ fn with_policy(origin: &Origin, policy: HostPolicy) -> World {
     World::new().serve(WWW, &[origin.address]).with(|config| drop(config.hosts.insert(WWW.parse().unwrap(), policy)))
 }
 
-fn refused(edge: &Edge, reason: &str) -> u64 {
-    edge.metric(&format!("causeway_refusals_total{{reason=\"{reason}\"}}")).map_or(0, |count| count.parse().unwrap())
-}
-
 /// Waits until a connection is ended by the other side; what came before.
 async fn ends(stream: &mut TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
@@ -62,7 +58,7 @@ async fn a_proxy_header_that_does_not_end_is_cut() {
     let mut stream = TcpStream::connect(edge.https).await.unwrap();
     stream.write_all(b"PROXY TCP4 ").await.unwrap();
     assert!(ends(&mut stream).await.is_empty());
-    assert_eq!(refused(&edge, "proxy_protocol"), 1);
+    assert_eq!(edge.refused("proxy_protocol"), 1);
 }
 
 #[tokio::test]
@@ -76,7 +72,7 @@ async fn a_head_that_does_not_end_is_cut_later_requests_too() {
         client.send("GET / HTTP/1.1\r\nHost: ").await;
         assert!(client.read_to_end().await.is_empty());
     }
-    assert_eq!(refused(&edge, "slow_header"), 2);
+    assert_eq!(edge.refused("slow_header"), 2);
     assert_eq!(origin.requests().len(), 2);
 }
 
@@ -99,10 +95,10 @@ async fn http2_connections_without_preface_or_requests_are_ended() {
     .await;
     let mut silent = Client::try_connect(edge.https, Some(WWW), "h2").await.unwrap();
     silent.read_to_end().await;
-    assert_eq!(refused(&edge, "slow_header"), 1);
+    assert_eq!(edge.refused("slow_header"), 1);
     let mut idle = raw_h2::connect(edge.https, WWW).await;
     raw_h2::frames(&mut idle, |_| false).await;
-    assert_eq!(refused(&edge, "slow_header"), 1);
+    assert_eq!(edge.refused("slow_header"), 1);
 }
 
 /// With a request that waits for its backend, so that the connection is not idle.
@@ -118,7 +114,7 @@ async fn an_http2_head_that_does_not_end_is_cut() {
         origin.wait_for(before + 1).await;
         client.send(begun).await;
         raw_h2::frames(&mut client, |_| false).await;
-        assert_eq!(refused(&edge, "slow_header"), before as u64 + 1);
+        assert_eq!(edge.refused("slow_header"), before as u64 + 1);
     }
 }
 
@@ -143,7 +139,7 @@ async fn a_body_that_stops_coming_is_408() {
     client.send(format!("POST / HTTP/1.1\r\nHost: {WWW}\r\nContent-Length: 10\r\n\r\nhello")).await;
     let answer = String::from_utf8_lossy(&client.read_to_end().await).into_owned();
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert_eq!(refused(&edge, "slow_body"), 1);
+    assert_eq!(edge.refused("slow_body"), 1);
     assert!(origin.requests().is_empty());
 }
 
@@ -220,7 +216,7 @@ async fn heads_are_held_to_the_configured_sizes() {
         assert_eq!(soon("a response", response).await.unwrap().status(), status, "{path} {fields}");
     }
     assert_eq!(origin.requests().len(), 2);
-    assert_eq!(refused(&edge, "too_large"), 6);
+    assert_eq!(edge.refused("too_large"), 6);
 }
 
 #[tokio::test]
@@ -237,7 +233,7 @@ async fn a_body_larger_than_the_host_takes_is_413() {
         send.send_request(http::Request::post(format!("https://{WWW}/")).body(()).unwrap(), false).unwrap();
     body.send_data(Bytes::from_static(b"12345678901"), true).unwrap();
     assert_eq!(soon("a response", response).await.unwrap().status(), 413);
-    assert_eq!(refused(&edge, "body_too_large"), 3);
+    assert_eq!(edge.refused("body_too_large"), 3);
     assert_eq!(origin.requests().len(), 1);
 }
 
@@ -250,7 +246,7 @@ async fn connections_are_limited_in_total_and_by_client() {
         let (_origin, edge) = start(change).await;
         let held = [Client::h1(edge.https, WWW).await, Client::h1(edge.https, WWW).await];
         assert!(Client::try_connect(edge.https, Some(WWW), "http/1.1").await.is_err(), "{reason}");
-        assert_eq!(refused(&edge, reason), 1);
+        assert_eq!(edge.refused(reason), 1);
         drop(held);
         soon("room", async { while Client::try_connect(edge.https, Some(WWW), "http/1.1").await.is_err() {} }).await;
     }
@@ -260,7 +256,7 @@ async fn connections_are_limited_in_total_and_by_client() {
 async fn handshakes_of_one_client_are_limited() {
     let (_origin, edge) = start(|limits| limits.handshakes_per_client = Some(1)).await;
     soon("a refusal", async { while Client::try_connect(edge.https, Some(WWW), "http/1.1").await.is_ok() {} }).await;
-    assert_eq!(refused(&edge, "handshakes"), 1);
+    assert_eq!(edge.refused("handshakes"), 1);
 }
 
 #[tokio::test]
@@ -270,7 +266,7 @@ async fn with_memory_short_connections_stay_and_no_new_ones_come() {
     assert_eq!(client.get(WWW, "/").await.status(), 200);
     edge.publish(&world(&origin, |limits| limits.memory = MemoryLimit::Bytes(1)));
     soon("a refusal", async { while Client::try_connect(edge.https, Some(WWW), "http/1.1").await.is_ok() {} }).await;
-    assert!(refused(&edge, "memory") > 0);
+    assert!(edge.refused("memory") > 0);
     assert_eq!(client.get(WWW, "/").await.status(), 200);
 }
 
@@ -286,7 +282,7 @@ async fn a_client_that_asks_too_often_is_429_with_the_time_to_wait() {
     }
     let wait: u64 = client.get(WWW, "/").await.field("retry-after").unwrap().parse().unwrap();
     assert!((1700..=1801).contains(&wait), "{wait}");
-    assert_eq!(refused(&edge, "rate_limit"), 2);
+    assert_eq!(edge.refused("rate_limit"), 2);
     edge.publish(&with_policy(&origin, policy(RateKey::Header("x-key".into()))));
     for (key, status) in [("a", 200), ("a", 200), ("a", 429), ("b", 200)] {
         let request = format!("GET / HTTP/1.1\r\nHost: {WWW}\r\nX-Key: {key}\r\n\r\n");
@@ -327,14 +323,14 @@ async fn a_full_pool_lets_a_few_wait_and_refuses_the_rest() {
     // Gives up its request, and so its place.
     drop(slow);
     assert_eq!(waits.receive().await.status(), 200);
-    assert_eq!(refused(&edge, "overload"), 1);
+    assert_eq!(edge.refused("overload"), 1);
 }
 
 #[tokio::test]
 async fn who_waits_too_long_for_a_full_pool_is_refused() {
     let (origin, edge, _slow) = narrow(SHORT).await;
     assert_eq!(Client::h1(edge.https, WWW).await.get(WWW, "/").await.status(), 503);
-    assert_eq!(refused(&edge, "overload"), 1);
+    assert_eq!(edge.refused("overload"), 1);
     assert_eq!(origin.requests().len(), 1);
 }
 
@@ -353,7 +349,7 @@ fn plain(stream: u32, flags: u8) -> Vec<u8> {
 
 /// Sends until the edge has had enough: it ends the connection, and counts that once.
 async fn is_ended(what: &str, edge: &Edge, frames: impl Fn(u32) -> Vec<u8>, most: u32) {
-    let before = refused(edge, "http2_flood");
+    let before = edge.refused("http2_flood");
     let mut client = raw_h2::connect(edge.https, WWW).await;
     for round in 0..most {
         let bytes = frames(round * 2 + 1);
@@ -372,12 +368,12 @@ async fn is_ended(what: &str, edge: &Edge, frames: impl Fn(u32) -> Vec<u8>, most
         assert_eq!(goaway.payload[4..8], [0, 0, 0, 0xb], "{what}");
     }
     soon("the count", async {
-        while refused(edge, "http2_flood") == before {
+        while edge.refused("http2_flood") == before {
             tokio::task::yield_now().await;
         }
     })
     .await;
-    assert_eq!(refused(edge, "http2_flood"), before + 1, "{what}");
+    assert_eq!(edge.refused("http2_flood"), before + 1, "{what}");
 }
 
 #[tokio::test]
@@ -390,14 +386,16 @@ async fn floods_of_control_frames_end_the_connection() {
         ("PING", raw_h2::frame(PING, 0, 0, &[0; 8])),
         ("SETTINGS", raw_h2::frame(SETTINGS, 0, 0, &[])),
         ("PRIORITY", raw_h2::frame(2, 0, 1, &[0, 0, 0, 0, 1])),
+        ("answers to no PING", raw_h2::frame(PING, 1, 0, &[0; 8])),
+        ("frames of a type that nobody knows", raw_h2::frame(0xfa, 0, 0, &[])),
     ] {
-        let before = refused(&edge, "http2_flood");
+        let before = edge.refused("http2_flood");
         let mut client = raw_h2::connect(edge.https, WWW).await;
         client.send(plain(1, END_HEADERS)).await;
         // Whether it is cut while it still sends, or right after: it is cut.
         raw_h2::flood(&mut client, &frame, 20_000).await;
         raw_h2::frames(&mut client, |_| false).await;
-        assert_eq!(refused(&edge, "http2_flood"), before + 1, "{what}");
+        assert_eq!(edge.refused("http2_flood"), before + 1, "{what}");
     }
 }
 
@@ -433,5 +431,6 @@ async fn no_more_than_so_many_requests_share_an_http2_connection() {
     let refused = raw_h2::frames(&mut client, |frame| frame.kind == raw_h2::RST_STREAM).await.pop().unwrap();
     // REFUSED_STREAM
     assert_eq!((refused.stream, refused.payload.as_slice()), (7, &[0, 0, 0, 7][..]));
+    assert_eq!(edge.refused("streams"), 1);
     assert_eq!(origin.wait_for(3).await.len(), 3);
 }

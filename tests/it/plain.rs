@@ -25,10 +25,6 @@ async fn start(h2c: bool, change: impl FnOnce(&mut Limits)) -> (Origin, Edge) {
     (origin, edge)
 }
 
-fn refused(edge: &Edge, reason: &str) -> u64 {
-    edge.metric(&format!("causeway_refusals_total{{reason=\"{reason}\"}}")).map_or(0, |count| count.parse().unwrap())
-}
-
 async fn connect(edge: &Edge, bytes: impl AsRef<[u8]>) -> TcpStream {
     let mut stream = TcpStream::connect(edge.http).await.unwrap();
     stream.write_all(bytes.as_ref()).await.unwrap();
@@ -147,28 +143,35 @@ async fn prefaces_that_do_not_end_and_connections_without_requests_are_ended() {
     })
     .await;
     assert!(exchange(&edge, &PREFACE[..20]).await.is_empty());
-    assert_eq!(refused(&edge, "slow_header"), 1);
+    assert_eq!(edge.refused("slow_header"), 1);
     let mut without_settings = connect(&edge, PREFACE).await;
     raw_h2::frames_of(&mut without_settings, |_| false).await;
-    assert_eq!(refused(&edge, "slow_header"), 2);
+    assert_eq!(edge.refused("slow_header"), 2);
     let mut idle = connect(&edge, [PREFACE, &raw_h2::frame(SETTINGS, 0, 0, &[])].concat()).await;
     raw_h2::frames_of(&mut idle, |_| false).await;
     assert!(exchange(&edge, "").await.is_empty());
-    assert_eq!(refused(&edge, "slow_header"), 2);
+    assert_eq!(edge.refused("slow_header"), 2);
 }
 
 #[tokio::test]
 async fn the_limits_of_http2_hold_without_tls_too() {
-    let (_origin, edge) = start(true, |limits| limits.http2.streams = 7).await;
+    let (_origin, edge) = start(true, |limits| {
+        limits.http2.streams = 7;
+        limits.request_header = 5000;
+    })
+    .await;
     let mut client = connect(&edge, [PREFACE, &raw_h2::frame(SETTINGS, 0, 0, &[])].concat()).await;
     let settings = raw_h2::frames_of(&mut client, |frame| frame.kind == SETTINGS).await.pop().unwrap();
-    // RFC 9113 section 6.5.2: 3 is SETTINGS_MAX_CONCURRENT_STREAMS.
-    let streams = settings.payload.chunks(6).find(|entry| entry[..2] == [0, 3]).unwrap();
-    assert_eq!(streams[2..], [0, 0, 0, 7]);
+    // RFC 9113 section 6.5.2: 3 is SETTINGS_MAX_CONCURRENT_STREAMS, 4 SETTINGS_INITIAL_WINDOW_SIZE (its default is too little for
+    // uploads from afar), 6 SETTINGS_MAX_HEADER_LIST_SIZE.
+    for (setting, value) in [(3, 7_u32), (4, 1 << 20), (6, 5000)] {
+        let said = settings.payload.chunks(6).find(|entry| entry[..2] == [0, setting]).unwrap();
+        assert_eq!(said[2..], value.to_be_bytes(), "setting {setting}");
+    }
     let flood = raw_h2::frame(PING, 0, 0, &[0; 8]).repeat(3000);
     let _ = soon("writing", client.write_all(&flood)).await;
     raw_h2::frames_of(&mut client, |_| false).await;
-    assert_eq!(refused(&edge, "http2_flood"), 1);
+    assert_eq!(edge.refused("http2_flood"), 1);
 }
 
 #[tokio::test]

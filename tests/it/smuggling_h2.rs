@@ -1,7 +1,7 @@
 //! Request smuggling over HTTP/2: what breaks its rules is a stream error or 400, and nothing of it is a request to a backend.
 
 use causeway_tests::raw_h2::{self, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, RST_STREAM};
-use causeway_tests::{Edge, Origin, World};
+use causeway_tests::{Client, Edge, Origin, World};
 
 const WWW: &str = "www.example.com";
 const SMUGGLED: &[u8] = b"GET /smuggled HTTP/1.1\r\nHost: www.example.com\r\n\r\n";
@@ -22,10 +22,11 @@ async fn outcome(edge: &Edge, block: &[u8], data: Option<&[u8]>) -> Option<u16> 
     if last.kind != HEADERS {
         return None;
     }
-    // RFC 7541 appendix A: 8 is `:status: 200`, 12 `:status: 400`; others come as literals with three digits.
-    match last.payload.first() {
-        Some(0x88) => Some(200),
-        Some(0x8c) => Some(400),
+    // RFC 7541 appendix A: 8 is `:status: 200`, 12 `:status: 400`; others come as literals, 405 as these bytes.
+    match last.payload.as_slice() {
+        [0x88, ..] => Some(200),
+        [0x8c, ..] => Some(400),
+        [0x48, 0x83, 0x68, 0x0d, 0xff, ..] => Some(405),
         _ => Some(0),
     }
 }
@@ -74,18 +75,10 @@ async fn what_http2_forbids_reaches_nobody() {
         ("no path", raw_h2::fields(&PLAIN[..3])),
         ("no scheme", raw_h2::fields(&[PLAIN[0], PLAIN[2], PLAIN[3]])),
         ("no method", raw_h2::fields(&PLAIN[1..])),
+        ("a Host that is not the authority", with(&[("host", "other.example")])),
+        ("no authority", raw_h2::fields(&[PLAIN[0], PLAIN[1], PLAIN[3]])),
+        ("a user in the authority", raw_h2::fields(&[PLAIN[0], PLAIN[1], (":authority", "me@www.example.com"), PLAIN[3]])),
     ];
-    for (counted, (what, block)) in (1..).zip(heads) {
-        let outcome = outcome(&edge, &block, Some(SMUGGLED)).await;
-        assert!(matches!(outcome, None | Some(400)), "{what}: {outcome:?}");
-        // Whether the edge, the engine or its library refuses it.
-        let refused = edge.metric("causeway_refusals_total{reason=\"bad_request\"}");
-        assert_eq!(refused.as_deref(), Some(&*format!("{counted}")), "{what}");
-    }
-    // The engine's own answers, which nobody counts.
-    for block in [with(&[("host", "other.example")]), raw_h2::fields(&[PLAIN[0], PLAIN[1], PLAIN[3]])] {
-        assert_eq!(outcome(&edge, &block, Some(SMUGGLED)).await, Some(400));
-    }
     let paths = [
         "*",
         "?x",
@@ -97,15 +90,14 @@ async fn what_http2_forbids_reaches_nobody() {
         "no-slash",
         "http://other.example/",
     ];
-    for path in paths {
-        let head = raw_h2::fields(&[PLAIN[0], PLAIN[1], PLAIN[2], (":path", path)]);
-        let outcome = outcome(&edge, &head, Some(SMUGGLED)).await;
-        assert!(matches!(outcome, None | Some(400)), "{path:?}: {outcome:?}");
-    }
-    for method in ["GET / HTTP/1.1\r\nX: ", "GE T", "", "G\0T"] {
-        let head = raw_h2::fields(&[(":method", method), PLAIN[1], PLAIN[2], PLAIN[3]]);
-        let outcome = outcome(&edge, &head, Some(SMUGGLED)).await;
-        assert!(matches!(outcome, None | Some(400)), "{method:?}: {outcome:?}");
+    let methods = ["GET / HTTP/1.1\r\nX: ", "GE T", "", "G\0T"];
+    let paths = paths.map(|path| (path, raw_h2::fields(&[PLAIN[0], PLAIN[1], PLAIN[2], (":path", path)])));
+    let methods = methods.map(|method| (method, raw_h2::fields(&[(":method", method), PLAIN[1], PLAIN[2], PLAIN[3]])));
+    for (counted, (what, block)) in (1..).zip(heads.into_iter().chain(paths).chain(methods)) {
+        let outcome = outcome(&edge, &block, Some(SMUGGLED)).await;
+        assert!(matches!(outcome, None | Some(400)), "{what}: {outcome:?}");
+        // Whether the edge, the engine or its library refuses it.
+        assert_eq!(edge.refused("bad_request"), counted, "{what}");
     }
     assert!(origin.requests().is_empty(), "{:?}", origin.requests());
 }
@@ -125,4 +117,29 @@ async fn a_length_that_the_frames_belie_smuggles_nothing() {
         assert_eq!(request.line(), "POST /plain");
         assert!(request.body.is_empty() || request.body == b"hello", "{request:?}");
     }
+}
+
+#[tokio::test]
+async fn no_tunnels_are_dug() {
+    let (origin, edge) = setup().await;
+    let connect = raw_h2::fields(&[(":method", "CONNECT"), (":authority", "www.example.com:443")]);
+    assert_eq!(outcome(&edge, &connect, Some(SMUGGLED)).await, Some(405));
+    assert_eq!(edge.refused("bad_request"), 1);
+    let extended = [(":method", "CONNECT"), (":protocol", "websocket"), PLAIN[1], PLAIN[2], PLAIN[3]];
+    assert_eq!(outcome(&edge, &raw_h2::fields(&extended), Some(SMUGGLED)).await, None);
+    assert_eq!(edge.refused("bad_request"), 2);
+    assert!(origin.requests().is_empty());
+}
+
+#[tokio::test]
+async fn what_does_not_begin_as_http2_must_is_ended_and_counted() {
+    let (origin, edge) = setup().await;
+    for begun in ["GET /smuggled HTTP/1.1\r\nHost: www.example.com\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\rX........."] {
+        let before = edge.refused("bad_request");
+        let mut client = Client::try_connect(edge.https, Some(WWW), "h2").await.unwrap();
+        client.send(begun).await;
+        raw_h2::frames(&mut client, |_| false).await;
+        assert_eq!(edge.refused("bad_request"), before + 1, "{begun:?}");
+    }
+    assert!(origin.requests().is_empty());
 }

@@ -22,13 +22,9 @@ fn start(protocol: AppProtocol, backend: SocketAddr, patience: Duration) -> Edge
     Edge::start(&world, &[&[WWW]])
 }
 
-fn refused(edge: &Edge, reason: &str) -> u64 {
-    edge.metric(&format!("causeway_refusals_total{{reason=\"{reason}\"}}")).map_or(0, |count| count.parse().unwrap())
-}
-
 /// What is told of a request whose backend did not take its body, and that nobody else is blamed.
 async fn is_told(edge: &Edge, status: &Value) {
-    assert_eq!((refused(edge, "timeout"), refused(edge, "slow_body")), (1, 0));
+    assert_eq!((edge.refused("timeout"), edge.refused("slow_body")), (1, 0));
     let lines = edge.log().await;
     let line = lines.iter().find(|line| line["reason"] == "timeout").expect("it is logged");
     assert_eq!((&line["status"], &line["cluster"]), (status, &json!("aws")), "{line}");
@@ -64,7 +60,7 @@ async fn an_http2_body_that_stops_coming_ends_its_stream() {
     let (plain, _plain_body) = post("text/plain");
     let error = soon("the end of the stream", plain).await.unwrap_err();
     assert_eq!(error.reason(), Some(h2::Reason::CANCEL), "{error}");
-    assert_eq!(refused(&edge, "slow_body"), 1);
+    assert_eq!(edge.refused("slow_body"), 1);
     grpc_body.send_data(Bytes::from_static(b" world"), true).unwrap();
     assert_eq!(soon("a response", grpc).await.unwrap().status(), 200);
     let request = http::Request::get(format!("https://{WWW}/")).body(()).unwrap();
@@ -93,7 +89,7 @@ async fn an_http2_body_that_trickles_is_waited_for() {
     }
     body.send_data(Bytes::new(), true).unwrap();
     assert_eq!(soon("a response", response).await.unwrap().status(), 200);
-    assert_eq!((origin.requests().len(), refused(&edge, "slow_body")), (1, 0));
+    assert_eq!((origin.requests().len(), edge.refused("slow_body")), (1, 0));
 }
 
 #[tokio::test]

@@ -163,6 +163,15 @@ impl Edge {
         let text = self.metrics.encode();
         text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))
     }
+
+    /// How much was refused for this reason.
+    ///
+    /// # Panics
+    /// Never: a count is a number.
+    pub fn refused(&self, reason: &str) -> u64 {
+        let count = self.metric(&format!("causeway_refusals_total{{reason=\"{reason}\"}}"));
+        count.map_or(0, |count| count.parse().expect("a count is a number"))
+    }
 }
 
 fn parse(line: &[u8]) -> serde_json::Value {

@@ -10,7 +10,7 @@
 //!   What is not plainly valid is answered here, and the engine sees a connection that has ended.
 //! - *One request at a time*: what a client sends behind one (RFC 9112 section 9.3.2) waits here until that is answered.
 //! - *A question to HTTP/2 clients that are silent*, whether they still live: see [`pulse`](super::pulse).
-//! - *The count of HTTP/2 connections that the engine ends* for what their client did: it tells nobody but the client.
+//! - *The count of what the engine refuses by itself* over HTTP/2: it tells nobody but the client.
 //! - *The connection's facts*, for the request phases: see [`Connection`].
 //!
 //! Reading is not buffered: rustls holds what it decrypted, and an idle connection should cost little memory.
@@ -35,6 +35,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connection::{Connection, Role, Stage};
 use super::limits::IoLimits;
+use super::preface::PREFACE;
 use super::pulse::{ANSWER, Pulse};
 use super::screen::{Screen, Wrong, last_words, reply};
 use crate::metrics::{Metrics, RefusalReason};
@@ -43,7 +44,7 @@ use crate::metrics::{Metrics, RefusalReason};
 const WRITE_BUFFER: usize = 16 * 1024;
 
 /// The preface of HTTP/2 and the header of the SETTINGS frame that must follow it (RFC 9113 section 3.4).
-const H2_PREFACE: usize = 24 + 9;
+const H2_PREFACE: usize = PREFACE.len() + 9;
 
 /// After a connection's last response: how long, and how many bytes, what the client still sends is read and thrown away.
 /// Closing at once would reset the connection and destroy the response on its way (RFC 9112 section 9.6).
@@ -169,6 +170,11 @@ impl<T> ClientIo<T> {
     /// Takes note of bytes that came in, and has a look at them; how many of them the engine may see.
     fn received(&mut self, bytes: &[u8]) -> Result<usize, Wrong> {
         if self.preface_left > 0 {
+            // To the library another one is an error that nobody hears of.
+            let expected = PREFACE.get(H2_PREFACE - self.preface_left..).unwrap_or_default();
+            if expected.iter().zip(bytes).any(|(expected, byte)| expected != byte) {
+                return Err(Wrong::Preface);
+            }
             self.preface_left = self.preface_left.saturating_sub(bytes.len());
         } else if !bytes.is_empty() && !self.is_h2() && self.connection.stage() == Stage::Idle && !self.screen.in_body() {
             self.connection.begin();
@@ -211,13 +217,6 @@ impl<T: AsyncWrite + Unpin> ClientIo<T> {
         self.unflushed = false;
         Poll::Ready(Ok(()))
     }
-}
-
-/// Why the engine ended a connection of HTTP/2 with this error (RFC 9113 section 7).
-fn broken(error: u32) -> RefusalReason {
-    /// `ENHANCE_YOUR_CALM`
-    const CALM: u32 = 0xb;
-    if error == CALM { RefusalReason::Http2Flood } else { RefusalReason::BadRequest }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
@@ -373,6 +372,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<T> {
                     this.metrics.refusal(RefusalReason::Http2Flood);
                     Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "too many HTTP/2 control frames")))
                 }
+                Err(Wrong::Preface) => {
+                    buf.set_filled(before);
+                    this.metrics.refusal(RefusalReason::BadRequest);
+                    Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the connection does not begin as HTTP/2 must")))
+                }
                 Err(Wrong::Body(fault)) => {
                     buf.set_filled(before);
                     this.connection.set_faulty();
@@ -425,11 +429,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ClientIo<T> {
             if let Some(question) = pulse.sent(&buf[..taken]) {
                 this.written.extend_from_slice(question);
             }
-            if let Some(error) = pulse.ended() {
-                this.metrics.refusal(broken(error));
-            }
-            for _ in 0..pulse.broken() {
-                this.metrics.refusal(RefusalReason::BadRequest);
+            for reason in pulse.refusals() {
+                this.metrics.refusal(reason);
             }
         }
         Poll::Ready(Ok(taken))

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::socket::Socket;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a connection without TLS begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

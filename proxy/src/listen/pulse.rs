@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::strict::Frames;
+use super::strict::Sent;
+use crate::metrics::RefusalReason;
 
 /// The PING frame, and its answer: the same with the flag ACK.
 const QUESTION: [u8; 17] = *b"\0\0\x08\x06\0\0\0\0\0causeway";
@@ -27,14 +28,14 @@ pub(super) struct Pulse {
     /// Whether it is to be asked as soon as a frame ends.
     owed: bool,
     /// What was sent.
-    sent: Frames,
+    sent: Sent,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Pulse {
     /// Of a client that may be silent for half of `patience`, and for the other half after it was asked.
     pub(super) fn new(patience: Duration) -> Self {
-        let sent = Frames::without_preface();
+        let sent = Sent::new();
         Self { patience, heard: Instant::now(), asked: None, owed: false, sent, alarm: None }
     }
 
@@ -45,14 +46,9 @@ impl Pulse {
         self.asked.take().is_some()
     }
 
-    /// The error that the engine has ended the connection with, once it has; told once.
-    pub(super) fn ended(&mut self) -> Option<u32> {
-        self.sent.goaway()
-    }
-
-    /// How many streams the engine has reset for breaking the protocol since this was asked.
-    pub(super) fn broken(&mut self) -> u32 {
-        self.sent.broken()
+    /// What the engine has refused by itself since this was asked.
+    pub(super) fn refusals(&mut self) -> Vec<RefusalReason> {
+        self.sent.refusals()
     }
 
     /// Something was sent; gives the question, where it is due and stands between two frames.

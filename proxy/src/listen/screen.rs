@@ -43,6 +43,8 @@ pub(super) enum Wrong {
     Body(Fault),
     /// Too many control frames in a second.
     Flood,
+    /// The preface of HTTP/2: it is another one.
+    Preface,
 }
 
 impl Screen {

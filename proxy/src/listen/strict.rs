@@ -10,11 +10,13 @@
 mod chunks;
 mod frames;
 mod head;
+mod sent;
 
 pub(super) use chunks::Chunks;
 pub(super) use frames::Frames;
 pub use head::HeadLimits;
 pub(super) use head::{Body, Head};
+pub(super) use sent::Sent;
 
 /// Why a message is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -93,6 +93,8 @@ label_values! {
         Memory = "memory",
         /// HTTP/2 frames that cost work and bring nothing come too fast; the connection is closed.
         Http2Flood = "http2_flood",
+        /// The client opens more HTTP/2 streams at a time than it may; they are reset (`REFUSED_STREAM`).
+        Streams = "streams",
         /// The request's header did not come in time; the connection is closed.
         SlowHeader = "slow_header",
         /// The client stopped sending the body (408).

@@ -33,7 +33,7 @@ const POOL: usize = 4096;
 /// The engine, ready for [`ClientDoor`](crate::listen::ClientDoor).
 pub fn engine(shared: Arc<Shared>) -> Arc<Engine> {
     let conf = ServerConf { max_retries: MOST_TRIES, threads: 1, upstream_keepalive_pool_size: POOL, ..ServerConf::default() };
-    let limits = shared.snapshot.load().config.limits.http2.clone();
+    let limits = shared.snapshot.load().config.limits.clone();
     let mark = Mark::of(&shared.snapshot.load().config.fleet.name);
     let proxy = Proxy {
         shared: Arc::clone(&shared),
@@ -44,12 +44,13 @@ pub fn engine(shared: Arc<Shared>) -> Arc<Engine> {
     };
     let mut engine = http_proxy(&Arc::new(conf), proxy);
     let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(limits.idle_timeout);
+    options.h2_idle_timeout = Some(limits.http2.idle_timeout);
     engine.server_options = Some(options);
     let mut h2 = default_h2_options();
     h2.initial_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
-        .max_concurrent_streams(limits.streams)
+        .max_concurrent_streams(limits.http2.streams)
+        .max_header_list_size(limits.request_header)
         .max_pending_accept_reset_streams(H2_PENDING_RESETS)
         .max_concurrent_reset_streams(H2_REMEMBERED_RESETS)
         .max_local_error_reset_streams(Some(H2_LOCAL_RESETS));

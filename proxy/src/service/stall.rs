@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::Method;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
@@ -161,6 +162,10 @@ pub struct Engine {
 #[async_trait]
 impl HttpServerApp for Engine {
     async fn process_new_http(self: &Arc<Self>, mut session: ServerSession, drain: &ShutdownWatch) -> Option<ReusedHttpStream> {
+        if session.is_http2() && session.req_header().method == Method::CONNECT {
+            // The engine answers 405 before it asks anybody.
+            self.shared.metrics.refusal(RefusalReason::BadRequest);
+        }
         // Most streams have none. Of HTTP/1.1 it is not known yet.
         if session.is_http2() && session.is_body_done() {
             return self.proxy.process_new_http(session, drain).await;

@@ -13,12 +13,20 @@ pub(crate) struct Frames {
     block: bool,
     /// Blocks of fields that have begun.
     blocks: u32,
-    /// The error of a GOAWAY or `RST_STREAM` frame (RFC 9113 sections 6.8 and 6.4), as far as it has come.
-    error: u32,
-    /// That of a GOAWAY frame, until somebody asks.
-    goaway: Option<u32>,
-    /// Streams that were reset with `PROTOCOL_ERROR` since somebody asked.
-    broken: u32,
+}
+
+/// A part of a frame's payload.
+#[derive(Debug)]
+pub(super) struct Piece<'a> {
+    /// The frame's type.
+    pub(super) kind: u8,
+    /// Its flags.
+    pub(super) flags: u8,
+    /// Bytes of its payload.
+    pub(super) length: usize,
+    /// Those that came before.
+    pub(super) before: usize,
+    pub(super) bytes: &'a [u8],
 }
 
 const HEADER: usize = 9;
@@ -30,18 +38,14 @@ const KIND: usize = 3;
 const PREFACE: usize = 24;
 
 const DATA: u8 = 0x0;
-const HEADERS: u8 = 0x1;
-const PRIORITY: u8 = 0x2;
-const RST_STREAM: u8 = 0x3;
-const SETTINGS: u8 = 0x4;
+pub(super) const HEADERS: u8 = 0x1;
+pub(super) const RST_STREAM: u8 = 0x3;
 const PUSH_PROMISE: u8 = 0x5;
-const PING: u8 = 0x6;
-const GOAWAY: u8 = 0x7;
+pub(super) const GOAWAY: u8 = 0x7;
+const WINDOW_UPDATE: u8 = 0x8;
 const CONTINUATION: u8 = 0x9;
-const END_HEADERS: u8 = 0x4;
-const ACK: u8 = 0x1;
-const PROTOCOL_ERROR: u32 = 0x1;
-const END_STREAM: u8 = 0x1;
+pub(super) const END_HEADERS: u8 = 0x4;
+pub(super) const END_STREAM: u8 = 0x1;
 
 impl Frames {
     /// Of a side that sends no preface: a server.
@@ -62,16 +66,21 @@ impl Frames {
 
     /// Takes the next bytes; how many control frames began in them.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> u32 {
+        self.walk(bytes, |_| {})
+    }
+
+    /// The same, with a look at each piece of a payload.
+    pub(super) fn walk(&mut self, bytes: &[u8], mut look: impl FnMut(&Piece<'_>)) -> u32 {
         let preface = bytes.len().min(PREFACE - self.preface);
         self.preface += preface;
         let mut rest = &bytes[preface..];
         let mut count = 0;
         while !rest.is_empty() {
             let payload = self.payload_left.min(rest.len());
-            match self.header[KIND] {
-                GOAWAY if payload > 0 => self.read_error(&rest[..payload], 4),
-                RST_STREAM if payload > 0 => self.read_error(&rest[..payload], 0),
-                _ => {}
+            if payload > 0 {
+                let [_, _, _, kind, flags, ..] = self.header;
+                let length = self.length();
+                look(&Piece { kind, flags, length, before: length - self.payload_left, bytes: &rest[..payload] });
             }
             self.payload_left -= payload;
             rest = &rest[payload..];
@@ -93,52 +102,31 @@ impl Frames {
         count
     }
 
-    /// The error of the GOAWAY frame that has passed, told once: none, if it says `NO_ERROR`.
-    pub(crate) fn goaway(&mut self) -> Option<u32> {
-        self.goaway.take().filter(|error| *error != 0)
-    }
-
-    /// How many streams were reset for breaking the protocol (`PROTOCOL_ERROR`) since this was asked.
-    pub(crate) fn broken(&mut self) -> u32 {
-        std::mem::take(&mut self.broken)
-    }
-
     /// The length of the frame whose header was read last.
     fn length(&self) -> usize {
         let [high, middle, low, ..] = self.header;
         usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low)
     }
-
-    /// Reads the error in a frame's payload, behind so many other bytes.
-    fn read_error(&mut self, payload: &[u8], others: usize) {
-        let end = others + 4;
-        let before = self.length() - self.payload_left;
-        for (_, byte) in (before..).zip(payload).filter(|(at, _)| (others..end).contains(at)) {
-            self.error = self.error << 8 | u32::from(*byte);
-        }
-        if before >= end || before + payload.len() < end {
-            return;
-        }
-        if self.header[KIND] == GOAWAY {
-            self.goaway = Some(self.error);
-        } else {
-            self.broken += u32::from(self.error == PROTOCOL_ERROR);
-        }
-    }
 }
 
+/// Whether a frame brings no part of a message and no room for one. Answers that nobody asked for, and types that nobody knows, cost
+/// little each, and are all the cheaper to send.
 fn is_control(kind: u8, flags: u8, length: usize) -> bool {
     match kind {
-        PRIORITY | RST_STREAM => true,
-        SETTINGS | PING => flags & ACK == 0,
         DATA => length == 0 && flags & END_STREAM == 0,
-        _ => false,
+        HEADERS | PUSH_PROMISE | WINDOW_UPDATE | CONTINUATION => false,
+        _ => true,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PRIORITY: u8 = 0x2;
+    const SETTINGS: u8 = 0x4;
+    const PING: u8 = 0x6;
+    const ACK: u8 = 0x1;
 
     fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
         let mut bytes = vec![0, (payload >> 8) as u8, payload as u8, kind, flags, 0, 0, 0, 1];
@@ -160,40 +148,16 @@ mod tests {
             (DATA, END_STREAM, 0),
             (RST_STREAM, 0, 4),
             (PRIORITY, 0, 5),
-            (8, 0, 4),
+            (WINDOW_UPDATE, 0, 4),
+            (0xfa, 0, 0),
+            (CONTINUATION, 4, 10),
         ] {
             all.extend(frame(kind, flags, payload));
         }
-        assert_eq!(Frames::default().feed(&all), 5);
+        assert_eq!(Frames::default().feed(&all), 8);
         for cut in [1, 2, 7, 9, 100] {
             let mut frames = Frames::default();
-            assert_eq!(all.chunks(cut).map(|part| frames.feed(part)).sum::<u32>(), 5, "{cut}");
-        }
-    }
-
-    #[test]
-    fn the_error_of_a_goaway_frame_is_told_once_however_the_bytes_are_cut() {
-        let goaway = |error: u8| [&frame(GOAWAY, 0, 8)[..HEADER], &[0, 0, 0, 9, 0, 0, 0, error]].concat();
-        let all = [frame(DATA, 0, 20), goaway(11)].concat();
-        for cut in [1, 3, 10, 100] {
-            let mut frames = Frames::without_preface();
-            let told: Vec<_> = all.chunks(cut).filter_map(|part| (frames.feed(part), frames.goaway()).1).collect();
-            assert_eq!(told, [11], "{cut}");
-        }
-        let mut frames = Frames::without_preface();
-        frames.feed(&goaway(0));
-        assert_eq!(frames.goaway(), None, "an end in order is no error");
-        frames.feed(&goaway(1));
-        assert_eq!(frames.goaway(), Some(1));
-    }
-
-    #[test]
-    fn streams_that_broke_the_protocol_are_counted_however_the_bytes_are_cut() {
-        let reset = |error: u8| [&frame(RST_STREAM, 0, 4)[..HEADER], &[0, 0, 0, error]].concat();
-        let all = [reset(1), reset(8), frame(DATA, 0, 20), reset(1), reset(0)].concat();
-        for cut in [1, 3, 10, 100] {
-            let mut frames = Frames::without_preface();
-            assert_eq!(all.chunks(cut).map(|part| (frames.feed(part), frames.broken()).1).sum::<u32>(), 2, "{cut}");
+            assert_eq!(all.chunks(cut).map(|part| frames.feed(part)).sum::<u32>(), 8, "{cut}");
         }
     }
 
