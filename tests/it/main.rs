@@ -5,6 +5,7 @@ mod backend_tls;
 mod client_certificates;
 mod doors;
 mod forwarding;
+mod floods;
 mod framing;
 mod grpc;
 mod hosts;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use causeway_config::HostPolicy;
-use causeway_tests::{ByHand, Client, Edge, World, client, soon};
+use causeway_tests::{ByHand, Client, Edge, World, client, resident, soon};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 const WWW: &str = "www.example.com";
@@ -114,13 +114,6 @@ const GROWTH: usize = 24 << 10;
 
 /// Until nothing is taken for so long, it is still on its way.
 const PAUSE: Duration = Duration::from_millis(500);
-
-/// In kilobytes.
-fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
 
 /// Writes until nothing more is taken; how much was.
 async fn stuff(stream: &mut (impl AsyncWrite + Unpin)) -> usize {

@@ -20,7 +20,7 @@ pub mod world;
 
 pub use authority::Authority;
 pub use by_hand::{ByHand, Calls};
-pub use client::Client;
+pub use client::{Client, Received};
 pub use edge::Edge;
 pub use h2c::H2cOrigin;
 pub use origin::{Answer, Origin};
@@ -31,6 +31,16 @@ use std::time::Duration;
 
 /// How long a test waits for what must happen. Only failing tests ever wait for so long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How much memory the process has, in kilobytes: the test, its edges and backends together.
+///
+/// # Panics
+/// Where the kernel does not say.
+pub fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux says so");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+    line.split_whitespace().next().and_then(|size| size.parse().ok()).expect("a size is a number")
+}
 
 /// Waits for what must happen.
 ///

@@ -99,6 +99,8 @@ label_values! {
         SlowHeader = "slow_header",
         /// The client stopped sending the body (408).
         SlowBody = "slow_body",
+        /// The client takes nothing of a response, or next to nothing; its stream or connection is ended.
+        SlowReader = "slow_reader",
         /// The request's body is longer than the host takes (413).
         BodyTooLarge = "body_too_large",
         /// The client sends more requests than the host takes (429).

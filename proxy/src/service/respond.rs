@@ -58,6 +58,10 @@ impl Proxy {
             error => failure(error),
         };
         debug!(%error, request = id(&ctx.request_id), "not served");
+        if *error.esource() == ErrorSource::Downstream && *error.etype() == ErrorType::WriteTimedout {
+            // There is nobody to answer, and a backend has served it.
+            self.shared.metrics.refusal(RefusalReason::SlowReader);
+        }
         let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
         let Some(reply) = answer.filter(|_| !begun) else {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
