@@ -4,8 +4,8 @@
 mod backend_tls;
 mod client_certificates;
 mod doors;
-mod forwarding;
 mod floods;
+mod forwarding;
 mod framing;
 mod grpc;
 mod hosts;
