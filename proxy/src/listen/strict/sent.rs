@@ -77,7 +77,7 @@ fn refusal(frame: &Piece<'_>, front: &[u8]) -> Option<RefusalReason> {
 /// What a block says that has one field and no more: the engine answers 400 so, and its library 431.
 fn bare_status(block: &[u8]) -> Option<RefusalReason> {
     /// `:status: 400` of the static table (RFC 7541 appendix A).
-    const BAD_REQUEST: [u8; 1] = [0x80 | 12];
+    const BAD_REQUEST: [u8; 1] = [0x80 | 0x0c];
     let mut block = block;
     // New sizes of the table may come first (RFC 7541 section 6.3).
     while let [0x20..=0x3f, ..] = block {
