@@ -64,6 +64,9 @@ use crate::shared::Shared;
 /// How the engine is told that a response will not be used, since the request is tried elsewhere.
 const RETRIED_STATUS: ErrorType = ErrorType::Custom("StatusRetried");
 
+/// An answer 101 to a request that is no upgrade. The engine would pass it on, and what follows as its body.
+const UNASKED: ErrorType = ErrorType::Custom("UpgradeNotAskedFor");
+
 /// What clients' requests go through.
 pub struct Proxy {
     shared: Arc<Shared>,
@@ -280,6 +283,9 @@ impl ProxyHttp for Proxy {
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
+        if status == StatusCode::SWITCHING_PROTOCOLS && carriage(session) != Carriage::Upgrade {
+            return Err(Error::new_up(UNASKED));
+        }
         crossing::heard_peer(response, ctx)?;
         let now = self.shared.clock.now();
         let gateway_failure = matches!(status.as_u16(), 502..=504);
@@ -309,8 +315,7 @@ impl ProxyHttp for Proxy {
         stall::answered(status.as_u16());
         // Nothing is tried again once a response has begun, and a response can last longer than the pool it was drawn from.
         ctx.plan = None;
-        headers::response(response);
-        Ok(())
+        headers::response(response).map_err(Error::into_up)
     }
 
     fn upstream_response_body_filter(
@@ -324,9 +329,12 @@ impl ProxyHttp for Proxy {
         Ok(None)
     }
 
-    async fn response_filter(&self, _session: &mut Session, response: &mut ResponseHeader, ctx: &mut Box<Ctx>) -> Result<()> {
+    async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Box<Ctx>) -> Result<()> {
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
+        }
+        if session.req_header().version == http::Version::HTTP_10 && headers::without_chunks(response) {
+            session.set_keepalive(None);
         }
         for (name, value) in self.to_peer(ctx, None) {
             response.insert_header(name, value)?;

@@ -127,7 +127,7 @@ async fn a_client_that_opens_no_window_is_given_up_and_costs_little() {
 
 /// One large field that a few bytes repeat (HPACK bomb, CVE-2016-6581): 64 MB in 20 kB.
 #[tokio::test]
-async fn a_head_that_unfolds_is_431_and_costs_little() {
+async fn a_head_that_unfolds_is_refused_and_costs_little() {
     let origin = Origin::named("hello").await;
     let edge = edge(origin.address, |_| {});
     let mut client = raw_h2::connect(edge.https, WWW).await;

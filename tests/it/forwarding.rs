@@ -57,6 +57,84 @@ async fn over_http2_too_nothing_of_ours_comes_from_a_client() {
     assert!(!head.contains("spoofed"), "{head}");
 }
 
+/// Hop-by-hop abuse: what `Connection` names is taken off on the way, and what we say is put on behind that.
+#[tokio::test]
+async fn nobody_takes_our_fields_off_by_naming_them_in_connection() {
+    let origin = Origin::named("hello").await;
+    let edge = Edge::start(&World::new().serve(WWW, &[origin.address]), &[&[WWW]]);
+    let named = "close, X-Real-IP, Forwarded, X-Request-Id, X-Forwarded-Port, CDN-Loop, Causeway-Hop";
+    let post = |named: &str, fields: &str, body: &str| {
+        format!("POST / HTTP/1.1\r\nHost: {WWW}\r\nConnection: {named}\r\nX-Mine: 1\r\n{fields}\r\n\r\n{body}")
+    };
+    let chunked = ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n");
+    for (named, fields, body) in [
+        (named, "Content-Length: 5", "hello"),
+        // What frames the body is no field of the hop that one could take off.
+        ("Content-Length, X-Mine", "Content-Length: 5", "hello"),
+        ("Transfer-Encoding, X-Mine", chunked.0, chunked.1),
+    ] {
+        let before = origin.requests().len();
+        assert_eq!(Client::h1(edge.https, WWW).await.request(&post(named, fields, body)).await.status(), 200, "{named}");
+        let request = &origin.requests()[before];
+        assert_eq!((request.body.as_slice(), request.field("x-real-ip")), (&b"hello"[..], Some("127.0.0.1")), "{named}");
+        for ours in ["forwarded", "x-request-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto", "cdn-loop", "host"]
+        {
+            assert_eq!(request.fields(ours).count(), 1, "{ours}: {}", request.head);
+        }
+        assert_eq!(request.field("x-mine"), (!named.contains("X-Mine")).then_some("1"), "{}", request.head);
+    }
+    let before = origin.requests().len();
+    let many = "a, b, c, d, e, f, g, h, i, j, k, l";
+    for (counted, named) in
+        (1..).zip(["X-Forwarded-For", "close, Host", "x-forwarded-proto", "\"X-Forwarded-For\"", ":authority", many])
+    {
+        let answer = Client::h1(edge.https, WWW).await.request(&post(named, "Content-Length: 5", "hello")).await;
+        assert_eq!(answer.status(), 400, "{named}");
+        assert_eq!(edge.refused("bad_request"), counted, "{named}");
+    }
+    assert_eq!(origin.requests().len(), before);
+}
+
+/// It would show a client what edges put on its requests (RFC 9110 section 9.3.8).
+#[tokio::test]
+async fn nobody_is_shown_what_we_put_on_by_trace() {
+    let origin = Origin::named("hello").await;
+    let edge = Edge::start(&World::new().serve(WWW, &[origin.address]), &[&[WWW]]);
+    let answer = Client::h1(edge.https, WWW).await.request(&format!("TRACE / HTTP/1.1\r\nHost: {WWW}\r\n\r\n")).await;
+    assert_eq!(answer.status(), 405);
+    let mut send = client::h2(edge.https, WWW).await;
+    let request = http::Request::builder().method("TRACE").uri(format!("https://{WWW}/")).body(()).unwrap();
+    assert_eq!(soon("a response", send.send_request(request, true).unwrap().0).await.unwrap().status(), 405);
+    assert_eq!(edge.refused("bad_request"), 2);
+    assert!(origin.requests().is_empty());
+}
+
+/// What is expected changes nothing of where a body ends, however it is written.
+#[tokio::test]
+async fn expectations_that_are_no_plain_ones_change_nothing_of_a_body() {
+    let origin = Origin::named("hello").await;
+    let edge = Edge::start(&World::new().serve(WWW, &[origin.address]), &[&[WWW]]);
+    let smuggled = format!("GET /smuggled HTTP/1.1\r\nHost: {WWW}\r\n\r\n");
+    for expect in ["y 100-continue", "100-continue, 100-continue", "x", "100-Continue", "", "100-continue\r\nExpect: y"] {
+        for fields in [format!("Content-Length: {}", smuggled.len()), "Transfer-Encoding: chunked".into()] {
+            let body = if fields.starts_with('C') {
+                smuggled.clone()
+            } else {
+                format!("{:x}\r\n{smuggled}\r\n0\r\n\r\n", smuggled.len())
+            };
+            let request = format!("POST / HTTP/1.1\r\nHost: {WWW}\r\nExpect: {expect}\r\n{fields}\r\n\r\n{body}");
+            let mut client = Client::h1(edge.https, WWW).await;
+            client.send(request).await;
+            assert_eq!(client.receive().await.status(), 200, "{expect:?} {fields}");
+        }
+        assert_eq!(Client::h1(edge.https, WWW).await.get(WWW, "/next").await.status(), 200);
+    }
+    for request in origin.requests() {
+        assert!(["POST /", "GET /next"].contains(&request.line()), "{}", request.head);
+        assert!(request.line() == "GET /next" || request.body == smuggled.as_bytes(), "{request:?}");
+    }
+}
+
 /// Browsers send them apart over HTTP/2; a backend that speaks HTTP/1.1 expects one field (RFC 9113 section 8.2.3).
 #[tokio::test]
 async fn cookies_that_come_apart_reach_a_backend_as_one_field() {

@@ -79,6 +79,21 @@ async fn a_response_without_a_length_is_chunked_and_ends_with_the_backends_conne
     assert_eq!(response.text(), "until the end");
 }
 
+/// RFC 9112 section 6.1: who speaks HTTP/1.0 knows of no coding.
+#[tokio::test]
+async fn a_client_of_http_1_0_is_sent_no_chunks() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let origin = Origin::start(|_| Answer::Bytes(chunked.into())).await;
+    let edge = Edge::start(&World::new().serve(WWW, &[origin.address]), &[&[WWW]]);
+    for field in ["", "Connection: keep-alive\r\n"] {
+        let mut client = Client::h1(edge.https, WWW).await;
+        client.send(format!("GET / HTTP/1.0\r\nHost: {WWW}\r\n{field}\r\n")).await;
+        let answer = String::from_utf8_lossy(&client.read_to_end().await).into_owned();
+        assert!(answer.ends_with("\r\n\r\nhello"), "{answer}");
+        assert!(!answer.to_ascii_lowercase().contains("transfer-encoding"), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_breaks_off_is_never_taken_for_a_whole_one() {
     let origin = Origin::start(|_| Answer::Last(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf".into())).await;

@@ -1,6 +1,7 @@
 //! Whole edges against real sockets: one binary, a module for each matter.
 #![allow(clippy::unwrap_used)]
 
+mod answers;
 mod backend_tls;
 mod client_certificates;
 mod doors;

@@ -17,6 +17,8 @@ const BAD_FORM: Reply =
     Reply::new(StatusCode::BAD_REQUEST, BadRequest, "the request's target is neither a path nor a URL of this server");
 const BAD_FIELD: Reply =
     Reply::new(StatusCode::BAD_REQUEST, BadRequest, "a header field of the request would be read differently over HTTP/1.1");
+const TRACE: Reply =
+    Reply::new(StatusCode::METHOD_NOT_ALLOWED, BadRequest, "TRACE would show what edges say to backends, and is not served");
 const LONG_TARGET: Reply = Reply::new(StatusCode::URI_TOO_LONG, TooLarge, "the request's path and query are too long");
 const LONG_HEADERS: Reply =
     Reply::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, TooLarge, "the request's header fields are too large");
@@ -49,6 +51,9 @@ pub(crate) fn check(request: &RequestHeader, limits: &Limits) -> Result<Asked, R
         if size > limits.request_header as usize || request.headers.len() > limits.request_fields as usize {
             return Err(LONG_HEADERS);
         }
+    }
+    if request.method == Method::TRACE {
+        return Err(TRACE);
     }
     if !request.raw_path_is_utf8() {
         return Err(BAD_TARGET);

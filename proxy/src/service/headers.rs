@@ -6,7 +6,7 @@
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::{ErrorType, OrErr, Result};
+use pingora::{Error, ErrorType, OrErr, Result};
 
 use crate::ctx::Ctx;
 use crate::forwarded::{self, X_FORWARDED_CLIENT_CERT};
@@ -96,8 +96,8 @@ fn normal_path(request: &mut RequestHeader, path: &str) -> Result<()> {
     Ok(())
 }
 
-/// Takes off a response what was meant for the hop behind us (RFC 9110 section 7.6.1), and what only we may say.
-pub(crate) fn response(response: &mut ResponseHeader) {
+/// Takes off a response what was meant for the hop behind us (RFC 9110 section 7.6.1), what only we may say, and what is said twice.
+pub(crate) fn response(response: &mut ResponseHeader) -> Result<()> {
     let named = nominated(&response.headers);
     let upgrade = matches!(response.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED);
     let unwanted = |name: &&HeaderName| {
@@ -114,6 +114,35 @@ pub(crate) fn response(response: &mut ResponseHeader) {
     for name in unwanted {
         response.remove_header(&name);
     }
+    one_coding(response)?;
+    one_length(response)
+}
+
+/// The engine takes a response in any other coding for one that ends with its connection, and would pass the coding on.
+fn one_coding(response: &ResponseHeader) -> Result<()> {
+    let mut codings = response.headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Error::e_explain(ErrorType::InvalidHTTPHeader, "the only transfer coding is chunked"),
+    }
+}
+
+/// The engine has seen to it that all lengths of a response are the same; the client is told it once (RFC 9110 section 8.6).
+fn one_length(response: &mut ResponseHeader) -> Result<()> {
+    let mut lengths = response.headers.get_all(CONTENT_LENGTH).iter();
+    let (Some(first), second) = (lengths.next(), lengths.next()) else { return Ok(()) };
+    let digits = first.as_bytes().split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+    if second.is_none() && digits.len() == first.len() {
+        return Ok(());
+    }
+    let one = HeaderValue::from_bytes(digits).or_err(ErrorType::InvalidHTTPHeader, "a length")?;
+    response.insert_header(CONTENT_LENGTH, one)
+}
+
+/// Makes a response in chunks one that ends with its connection, for who knows of no chunks (RFC 9112 section 6.1). Whether it was one.
+pub(crate) fn without_chunks(response: &mut ResponseHeader) -> bool {
+    response.remove_header(&TRANSFER_ENCODING).is_some()
 }
 
 /// Puts on a response what the client is told.

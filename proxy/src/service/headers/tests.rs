@@ -81,7 +81,7 @@ fn a_response_keeps_nothing_that_was_meant_for_the_hop_behind_us() {
         ("causeway-served-by", "somebody else"),
         ("x-kept", "1"),
     ]);
-    response(&mut came);
+    response(&mut came).unwrap();
     let mut left: Vec<&str> = came.headers.keys().map(HeaderName::as_str).collect();
     left.sort_unstable();
     assert_eq!(left, ["content-length", "x-kept"]);
@@ -91,7 +91,7 @@ fn a_response_keeps_nothing_that_was_meant_for_the_hop_behind_us() {
 fn a_switch_of_protocols_keeps_its_upgrade() {
     let mut came = ok(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
     came.set_status(101).unwrap();
-    response(&mut came);
+    response(&mut came).unwrap();
     tell(&mut came, &ctx(false)).unwrap();
     assert_eq!(came.headers["upgrade"], "websocket");
     assert_eq!(came.headers["connection"], "Upgrade");
@@ -103,4 +103,17 @@ fn streams_are_known_by_their_headers() {
     assert!(is_stream(&get("/", &[("accept", "text/event-stream")])));
     assert!(is_stream(&get("/", &[("upgrade", "websocket")])));
     assert!(!is_stream(&get("/", &[("accept", "text/html"), ("content-type", "application/json")])));
+}
+
+#[test]
+fn a_length_is_said_once() {
+    for (lengths, expected) in [(&["5"][..], "5"), (&["5", "5"], "5"), (&["5, 5"], "5"), (&["5 , 5", "5"], "5")] {
+        let mut came = ResponseHeader::build(200, None).unwrap();
+        for length in lengths {
+            came.append_header("content-length", *length).unwrap();
+        }
+        response(&mut came).unwrap();
+        let said: Vec<_> = came.headers.get_all("content-length").iter().collect();
+        assert_eq!(said, [expected], "{lengths:?}");
+    }
 }
