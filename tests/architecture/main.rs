@@ -3,6 +3,7 @@
 //! Every rule is a function from a graph to what breaks it, so that each is shown twice: that this workspace keeps it, and
 //! (in `broken`) that a workspace that breaks it is caught.
 
+mod defaults;
 mod graph;
 mod named;
 
