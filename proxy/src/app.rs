@@ -3,7 +3,6 @@
 //! Everything that can fail at the start fails here, before a client is served: the file, the sockets, the threads.
 
 mod doors;
-mod priority;
 mod sockets;
 
 use std::net::SocketAddr;
@@ -355,7 +354,6 @@ impl ControlThread {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new().name("control".into()).spawn(move || {
-            priority::behind_requests();
             let mut ended = Ended(Some(failed));
             runtime.block_on(async {
                 for task in beside {
