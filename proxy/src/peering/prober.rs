@@ -258,8 +258,6 @@ where
                 }
                 self.heard(&lane, instance, probe, took);
             }
-            // Not for ever: the pings over its other lanes go on, and what the other side does not read stands still soon.
-            Err(_) if expected.is_some() && lane.moves() => lane.tell(true),
             Err(why) => {
                 // Before its requests fail, so that they know why.
                 lane.tell(false);
