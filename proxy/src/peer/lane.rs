@@ -38,9 +38,6 @@ pub const ASKED_EVERY: Duration = Duration::from_secs(1);
 /// So long without anything, and the connection leads nowhere: as long as it takes until a link is down.
 const DEAF: Duration = Duration::from_secs(3);
 
-/// Within this time something comes, or is acknowledged, where much is being carried slowly.
-const MOVES: Duration = Duration::from_millis(500);
-
 /// A connection that is kept to one address.
 pub struct Lane {
     /// The cluster whose edges are there.
@@ -113,14 +110,6 @@ impl Opened {
         let moves = info.tcpi_unacked > 0 && !long(info.tcpi_last_ack_recv);
         let made = self.certificate.get().is_some();
         made && !self.upgrade && sent < received && long(received) && !moves
-    }
-
-    /// Whether bytes arrive at either end.
-    fn moves(&self) -> bool {
-        let Ok(info) = get_tcp_info(self.socket.as_raw_fd()) else { return false };
-        let just = |ms: u32| Duration::from_millis(ms.into()) < MOVES;
-        let made = self.certificate.get().is_some();
-        made && !self.upgrade && (just(info.tcpi_last_data_recv) || info.tcpi_unacked > 0 && just(info.tcpi_last_ack_recv))
     }
 }
 
@@ -213,11 +202,6 @@ impl Lane {
     /// Whether it answered when it was asked last.
     pub fn lives(&self) -> bool {
         self.lives.load(Relaxed)
-    }
-
-    /// Whether bytes arrive at either end: then a ping without an answer waits its turn, or its answer does, and nobody is gone.
-    pub fn moves(&self) -> bool {
-        self.standing().iter().any(|opened| opened.moves())
     }
 
     /// Ends its connections, with every request on them.
