@@ -338,7 +338,7 @@ impl ClusterCell {
         if self.probation.load(Relaxed) {
             if served && !self.dark(now) {
                 self.probation.store(false, Relaxed);
-            } else {
+            } else if !self.hushed(now) {
                 self.probe_failed.store(!served, Relaxed);
             }
         }
