@@ -13,7 +13,11 @@
 //! - *The count of what the engine refuses by itself* over HTTP/2: it tells nobody but the client.
 //! - *The connection's facts*, for the request phases: see [`Connection`].
 //!
+//! What else the engine wants of a connection is in `facts`.
+//!
 //! Reading is not buffered: rustls holds what it decrypted, and an idle connection should cost little memory.
+
+mod facts;
 
 use std::io;
 use std::os::fd::RawFd;
@@ -22,15 +26,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::BytesMut;
+use pingora::protocols::SocketDigest;
 use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
-};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connection::{Connection, Role, Stage};
@@ -446,64 +447,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ClientIo<T> {
         Pin::new(&mut this.transport).poll_shutdown(cx)
     }
 }
-
-#[async_trait]
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Shutdown for ClientIo<T> {
-    async fn shutdown(&mut self) {
-        let lingering = async {
-            AsyncWriteExt::shutdown(self).await?;
-            let mut sink = [0; 4096];
-            let mut left = LINGER_BYTES;
-            while left > 0 {
-                match self.transport.read(&mut sink).await? {
-                    0 => break,
-                    n => left = left.saturating_sub(n),
-                }
-            }
-            io::Result::Ok(())
-        };
-        // Whatever goes wrong here, the connection ends.
-        let _ = tokio::time::timeout(LINGER, lingering).await;
-    }
-}
-
-impl<T> UniqueID for ClientIo<T> {
-    fn id(&self) -> RawFd {
-        self.fd
-    }
-}
-
-impl<T> Ssl for ClientIo<T> {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.ssl.clone()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        let negotiated = self.connection.tls.is_some() || self.connection.h2c || matches!(self.connection.role, Role::Peer(_));
-        negotiated.then(|| if self.connection.h2() { ALPN::H2 } else { ALPN::H1 })
-    }
-}
-
-impl<T> GetTimingDigest for ClientIo<T> {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl<T> GetProxyDigest for ClientIo<T> {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        Some(Arc::clone(&self.carrier))
-    }
-}
-
-impl<T> GetSocketDigest for ClientIo<T> {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        Some(Arc::clone(&self.socket))
-    }
-}
-
-#[async_trait]
-impl<T: Send> Peek for ClientIo<T> {}
 
 #[cfg(test)]
 #[path = "io/tests.rs"]

@@ -3,7 +3,7 @@ use super::*;
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 fn client_io(transport: DuplexStream) -> ClientIo<DuplexStream> {
     let address = "192.0.2.1:1".parse().unwrap();
