@@ -44,7 +44,7 @@ pub struct Http2Limits {
     pub idle_timeout: Duration,
     /// Requests at a time.
     pub streams: u32,
-    /// PING, SETTINGS, PRIORITY, `RST_STREAM` and empty DATA frames a second.
+    /// PING, SETTINGS, PRIORITY, `RST_STREAM`, empty DATA and unknown frames a second.
     pub control_frames: u32,
 }
 

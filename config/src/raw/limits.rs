@@ -52,7 +52,7 @@ pub struct RawHttp2Limits {
     /// Requests at a time. Takes effect with a restart. Default: 100.
     #[schemars(range(min = 1))]
     pub streams: At<u32>,
-    /// PING, SETTINGS, PRIORITY, `RST_STREAM` and empty DATA frames a second. Default: 1000.
+    /// PING, SETTINGS, PRIORITY, `RST_STREAM`, empty DATA and unknown frames a second. Default: 1000.
     #[schemars(range(min = 1))]
     pub control_frames: At<u32>,
 }
