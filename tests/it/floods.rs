@@ -56,6 +56,15 @@ async fn none_in_flight(edge: &Edge) {
     .await;
 }
 
+/// However long the client goes on.
+async fn is_given_up(edge: &Edge, client: impl Future<Output = ()>) {
+    tokio::select! {
+        () = client => {}
+        () = none_in_flight(edge) => {}
+    }
+    assert_eq!(edge.refused("slow_reader"), 1);
+}
+
 fn get(path: &str) -> Vec<u8> {
     raw_h2::fields(&[(":method", "GET"), (":scheme", "https"), (":authority", WWW), (":path", path)])
 }
@@ -73,11 +82,7 @@ async fn who_reads_a_byte_now_and_then_is_given_up() {
             tokio::time::sleep(SHORT / 10).await;
         }
     };
-    tokio::select! {
-        () = dripping => {}
-        () = none_in_flight(&edge) => {}
-    }
-    assert_eq!(edge.refused("slow_reader"), 1);
+    is_given_up(&edge, dripping).await;
 }
 
 #[tokio::test]
@@ -93,11 +98,7 @@ async fn who_takes_a_byte_of_an_http2_response_now_and_then_is_given_up() {
             let _ = tokio::time::timeout(SHORT / 10, client.stream.read(&mut came)).await;
         }
     };
-    tokio::select! {
-        () = dripping => {}
-        () = none_in_flight(&edge) => {}
-    }
-    assert_eq!(edge.refused("slow_reader"), 1);
+    is_given_up(&edge, dripping).await;
 }
 
 /// A window of nothing, and as many requests as there may be.

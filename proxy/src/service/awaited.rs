@@ -39,7 +39,9 @@ impl Proxy {
             current.h2.clone_from(&handle);
             current.doubt = handle.clone().map(|handle| doubt::watch(handle, knock, silence, ear));
         }
-        if carriage(session) == Carriage::Exchange && peer.options.max_h2_streams == 1 {
+        // Of HTTP/1.1 too.
+        let alone = peer.options.max_h2_streams == 1;
+        if carriage(session) == Carriage::Exchange && alone {
             current.handle.clone_from(&handle);
             if !session.is_body_done() {
                 current.attempt.sending();
